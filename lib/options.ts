@@ -1,0 +1,165 @@
+/** The options of the public API and the events it reports. Defaults are stated on each field. */
+
+/** `cuda:N` picks one of several devices. `auto` takes CUDA when it can be used, and reports the choice. */
+export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
+
+/** Element type of the networks. `auto`: float32 on the CPU, float16 on CUDA. */
+export type Dtype = 'auto' | 'float32' | 'bfloat16' | 'float16';
+
+/**
+ * Whose numbers are reproduced. They differ in where the motion module's GroupNorm takes its statistics
+ * (per frame / over frames), in the ResNet norms of a v1 module (over frames / per frame) and in the last
+ * DDIM step's alpha (1 / alphas_cumprod[0]).
+ */
+export type Compat = 'original' | 'diffusers';
+
+/** Generation of a motion module. `v1` and `v3` have the same tensors and differ in their norms. */
+export type MotionVersion = 'v1' | 'v2' | 'v3' | 'animatelcm';
+
+/** Reports how loading goes on. */
+export interface LoadProgress {
+  readonly phase: 'plan' | 'weights';
+  /** Network that is being filled. */
+  readonly role?: 'text_encoder' | 'unet' | 'vae_decoder' | 'vae_encoder';
+  /** Bytes read so far and in total, over all networks. */
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Something a user should know that is not an error: kept networks, truncated prompts, chosen versions. */
+export interface Notice {
+  /** Stable identifier such as `prompt-truncated`. */
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface MotionModuleOptions {
+  /** `.ckpt`, `.safetensors`, or a diffusers MotionAdapter folder. */
+  readonly path: string;
+  /** Overrides the detected version; needed only where the file does not tell v1 from v3. */
+  readonly version?: MotionVersion;
+}
+
+export interface LoadOptions {
+  /**
+   * Stable Diffusion 1.5: an LDM `.safetensors` or `.ckpt`, a diffusers folder, or an archive written by
+   * `bake`.
+   */
+  readonly base: string;
+  /**
+   * Personalised (DreamBooth) checkpoint laid over `base`: its UNet, and its VAE and text encoder where it
+   * has them. Not needed when `base` itself is the personalised checkpoint.
+   */
+  readonly checkpoint?: string;
+  /** Without one, the pipeline is plain Stable Diffusion and makes single images. */
+  readonly motionModule?: string | MotionModuleOptions;
+  /** Default `auto`. */
+  readonly device?: Device;
+  /** Default `auto`. */
+  readonly dtype?: Dtype;
+  /** Default `original`. */
+  readonly compat?: Compat;
+  /** CPU threads of the engine. Default: the number of physical cores. */
+  readonly threads?: number;
+  /** Folder of a LibTorch to use instead of the one that is found. */
+  readonly libtorch?: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (event: LoadProgress) => void;
+  /** Called once for each notice. */
+  readonly onNotice?: (notice: Notice) => void;
+}
+
+export type TimestepSpacing = 'leading' | 'linspace' | 'trailing';
+export type BetaSchedule = 'linear' | 'scaled_linear';
+
+/** DDIM (Song et al. 2020, arXiv 2010.02502) as AnimateDiff configures it. */
+export interface DdimOptions {
+  readonly name: 'ddim';
+  /** Default `leading`. */
+  readonly timestepSpacing?: TimestepSpacing;
+  /** 0 (deterministic, the default) to 1 (ancestral noise). */
+  readonly eta?: number;
+  /** Default `linear`: what motion modules were trained with. */
+  readonly betaSchedule?: BetaSchedule;
+  /** Default 0.00085. */
+  readonly betaStart?: number;
+  /** Default 0.012. */
+  readonly betaEnd?: number;
+  /** Default 1. */
+  readonly stepsOffset?: number;
+  /** Alpha of the last step is 1 instead of alphas_cumprod[0]. Default: true for `compat: 'original'`. */
+  readonly setAlphaToOne?: boolean;
+  /** Default `epsilon`. */
+  readonly predictionType?: 'epsilon' | 'v_prediction' | 'sample';
+}
+
+export type Scheduler = 'ddim' | DdimOptions;
+
+/** Unsigned 64-bit seed: bigint, decimal string or safe integer; -1 draws one. */
+export type Seed = bigint | number | string;
+
+/** A picture of the current estimate of the clip at latent size. */
+export interface Preview {
+  /** RGB bytes of all frames, one after the other. */
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  readonly frames: number;
+}
+
+export interface GenerateProgress {
+  readonly phase: 'text' | 'sample' | 'decode';
+  /** Steps done and in total (`sample`), or frames done and in total (`decode`). */
+  readonly step: number;
+  readonly steps: number;
+  /** Only in phase `sample` and when `preview` was asked for; of the first clip of the batch. */
+  readonly preview?: Preview;
+}
+
+export interface GenerateOptions {
+  /** One prompt, or a batch that is computed together. */
+  readonly prompt: string | readonly string[];
+  /** One for all, or one per prompt. Default: the empty prompt. */
+  readonly negativePrompt?: string | readonly string[];
+  /** Default 16 with a motion module, 1 without. */
+  readonly frames?: number;
+  /** Pixels, a multiple of 8. Default: the model's own size (512 for SD 1.5). */
+  readonly width?: number;
+  /** Pixels, a multiple of 8. Default: the model's own size (512 for SD 1.5). */
+  readonly height?: number;
+  /** Default 25. */
+  readonly steps?: number;
+  /** Classifier-free guidance, on when above 1. Default 7.5. */
+  readonly guidanceScale?: number;
+  /** Default `ddim`. */
+  readonly scheduler?: Scheduler;
+  /** One for all, or one per prompt. Default -1. */
+  readonly seed?: Seed | readonly Seed[];
+  /** Ask for a preview with each sampling step. Default false. */
+  readonly preview?: boolean;
+  /** Aborts within one sampling step; the promise rejects with `signal.reason`. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (event: GenerateProgress) => void;
+}
+
+/** Everything that made a clip; what `save` writes into the file's metadata. */
+export interface ClipParameters {
+  readonly prompt: string;
+  readonly negativePrompt: string;
+  /** Decimal digits of the unsigned 64-bit seed. */
+  readonly seed: string;
+  readonly steps: number;
+  readonly guidanceScale: number;
+  readonly scheduler: string;
+  readonly width: number;
+  readonly height: number;
+  readonly frames: number;
+  readonly base?: string;
+  readonly checkpoint?: string;
+  readonly motionModule?: string;
+  readonly compat: Compat;
+  readonly dtype: string;
+  readonly device: string;
+  /** Name and version of this package. */
+  readonly software: string;
+}

@@ -1,0 +1,74 @@
+/**
+ * The records that weight files are turned into. Every reader (safetensors, checkpoint, folder) ends in
+ * the same list of {@link TensorSource}; every plan is a list of {@link Recipe}. No tensor data is ever
+ * held in JavaScript: the engine reads the bytes that a plan points to.
+ */
+
+/** Element types as safetensors names them. */
+export type DType =
+  | 'F64'
+  | 'F32'
+  | 'F16'
+  | 'BF16'
+  | 'F8_E4M3'
+  | 'F8_E5M2'
+  | 'I64'
+  | 'I32'
+  | 'I16'
+  | 'I8'
+  | 'U8'
+  | 'BOOL';
+
+/** Bytes of one element. */
+export const DTYPE_BYTES: Readonly<Record<DType, number>> = {
+  F64: 8, F32: 4, F16: 2, BF16: 2, F8_E4M3: 1, F8_E5M2: 1, I64: 8, I32: 4, I16: 2, I8: 1, U8: 1, BOOL: 1,
+};
+
+/** Where the bytes of one tensor lie. */
+export interface TensorSource {
+  /** Absolute path of the file. */
+  readonly file: string;
+  /** First byte of the tensor's first element, from the start of the file. */
+  readonly offset: number;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** In elements, only when the tensor is not contiguous in row-major order. */
+  readonly strides?: readonly number[];
+}
+
+/** A weight file after its header was read and checked. */
+export interface TensorFile {
+  readonly path: string;
+  readonly format: 'safetensors' | 'checkpoint' | 'checkpoint-legacy';
+  /** Size of the file in bytes. */
+  readonly size: number;
+  readonly tensors: ReadonlyMap<string, TensorSource>;
+  /** `__metadata__` of a safetensors file; scalars beside the tensors of a checkpoint. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** The networks of a pipeline. Each is one graph. */
+export type Role = 'text_encoder' | 'unet' | 'vae_decoder' | 'vae_encoder';
+
+/** How one parameter of a graph is filled. */
+export type Recipe =
+  /** Copy the source, cast to the engine's dtype, viewed in the target's shape (same element count). */
+  | { readonly kind: 'copy'; readonly target: string; readonly shape: readonly number[]; readonly source: TensorSource }
+  /**
+   * Position table [1, length, channels] of a motion module. Without a source, or when the source is the
+   * sinusoid up to rounding, the exact sinusoid is computed; else the file's own table is used.
+   */
+  | {
+      readonly kind: 'position_encoding';
+      readonly target: string;
+      readonly shape: readonly [1, number, number];
+      readonly source?: TensorSource;
+    };
+
+/** Everything that one graph needs: each of its parameters exactly once. */
+export interface WeightPlan {
+  readonly role: Role;
+  /** Name of the graph in `native/graphs/manifest.json`. */
+  readonly graph: string;
+  readonly recipes: readonly Recipe[];
+}
