@@ -1,0 +1,261 @@
+"""The UNet of Stable Diffusion 1.5, with or without AnimateDiff's motion modules.
+
+Inside, frames are folded into the batch: [batch * frames, channels, h, w], frames of a clip adjacent.
+Sources: CompVis latent diffusion (arXiv 2112.10752), guoyww/AnimateDiff (arXiv 2307.04725).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .attention import SpatialTransformer
+from .families import UNetConfig
+from .motion import MotionModule
+from .norm import FrameGroupNorm
+
+
+class TimestepEmbedding(nn.Module):
+    """Sinusoids of the timestep, cosines first, through two linear layers. t [batch] -> [batch, 4 * width]."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.linear_1 = nn.Linear(width, 4 * width)
+        self.linear_2 = nn.Linear(4 * width, 4 * width)
+
+    def forward(self, timestep: Tensor) -> Tensor:
+        half = self.width // 2
+        index = torch.arange(half, dtype=torch.float32, device=timestep.device)
+        angle = timestep.to(torch.float32)[:, None] * torch.exp(index * (-math.log(10000.0) / half))[None]
+        wave = torch.cat([torch.cos(angle), torch.sin(angle)], dim=1)
+        return self.linear_2(F.silu(self.linear_1(wave.to(self.linear_1.weight.dtype))))
+
+
+class ResnetBlock(nn.Module):
+    """Two convolutions with a residual. `temb` [batch, 4 * width] is the time embedding after its SiLU."""
+
+    def __init__(self, inputs: int, outputs: int, temb: int, groups: int) -> None:
+        super().__init__()
+        self.norm1 = FrameGroupNorm(groups, inputs, 1e-5)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.time_emb_proj = nn.Linear(temb, outputs)
+        self.norm2 = FrameGroupNorm(groups, outputs, 1e-5)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.conv_shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else None
+
+    def forward(self, x: Tensor, temb: Tensor, frames: int, norm_over_frames: bool) -> Tensor:
+        hidden = self.conv1(F.silu(self.norm1(x, frames, norm_over_frames)))
+        shift = self.time_emb_proj(temb).repeat_interleave(frames, dim=0)
+        hidden = hidden + shift[:, :, None, None]
+        hidden = self.conv2(F.silu(self.norm2(hidden, frames, norm_over_frames)))
+        if self.conv_shortcut is not None:
+            x = self.conv_shortcut(x)
+        return x + hidden
+
+
+class Downsample(nn.Module):
+    """Halves height and width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class Upsample(nn.Module):
+    """Nearest neighbour to the size of the next skip connection, then a convolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
+        return self.conv(F.interpolate(x, size=[height, width], mode="nearest"))
+
+
+class NoAttention(nn.Module):
+    """Stands where a block has no spatial transformer."""
+
+    def forward(self, x: Tensor, text: Tensor) -> Tensor:
+        return x
+
+
+class NoMotion(nn.Module):
+    """Stands where a block has no motion module."""
+
+    def forward(self, x: Tensor, frames: int, norm_over_frames: bool) -> Tensor:
+        return x
+
+
+def attention_layers(count: int, width: int, config: UNetConfig, present: bool) -> nn.ModuleList:
+    """`count` spatial transformers, or as many pass-through layers."""
+    if not present:
+        return nn.ModuleList([NoAttention() for _ in range(count)])
+    return nn.ModuleList(
+        [SpatialTransformer(width, config.text_width, config.heads, config.groups) for _ in range(count)]
+    )
+
+
+def motion_layers(count: int, width: int, config: UNetConfig, present: bool) -> nn.ModuleList:
+    """`count` motion modules, or as many pass-through layers."""
+    if not present:
+        return nn.ModuleList([NoMotion() for _ in range(count)])
+    return nn.ModuleList(
+        [MotionModule(width, config.motion_heads, config.motion_groups, config.motion_positions) for _ in range(count)]
+    )
+
+
+class DownBlock(nn.Module):
+    """Layers of one resolution on the way down; every layer's and the downsampler's output is a skip."""
+
+    def __init__(self, inputs: int, width: int, config: UNetConfig, attention: bool, motion: bool, last: bool) -> None:
+        super().__init__()
+        count = config.layers_per_block
+        temb = 4 * config.widths[0]
+        self.resnets = nn.ModuleList(
+            [ResnetBlock(inputs if i == 0 else width, width, temb, config.groups) for i in range(count)]
+        )
+        self.attentions = attention_layers(count, width, config, attention)
+        self.motion_modules = motion_layers(count, width, config, motion)
+        self.downsamplers = None if last else nn.ModuleList([Downsample(width)])
+
+    def forward(
+        self,
+        x: Tensor,
+        temb: Tensor,
+        text: Tensor,
+        frames: int,
+        norm_over_frames: bool,
+        motion_norm_over_frames: bool,
+        skips: list[Tensor],
+    ) -> Tensor:
+        for resnet, attention, motion in zip(self.resnets, self.attentions, self.motion_modules):
+            x = resnet(x, temb, frames, norm_over_frames)
+            x = attention(x, text)
+            x = motion(x, frames, motion_norm_over_frames)
+            skips.append(x)
+        if self.downsamplers is not None:
+            for downsampler in self.downsamplers:
+                x = downsampler(x)
+            skips.append(x)
+        return x
+
+
+class MidBlock(nn.Module):
+    """ResNet, spatial transformer, motion module (v2 only), ResNet."""
+
+    def __init__(self, config: UNetConfig, motion: bool) -> None:
+        super().__init__()
+        width = config.widths[-1]
+        temb = 4 * config.widths[0]
+        self.resnets = nn.ModuleList([ResnetBlock(width, width, temb, config.groups) for _ in range(2)])
+        self.attentions = attention_layers(1, width, config, True)
+        self.motion_modules = motion_layers(1, width, config, motion)
+
+    def forward(
+        self,
+        x: Tensor,
+        temb: Tensor,
+        text: Tensor,
+        frames: int,
+        norm_over_frames: bool,
+        motion_norm_over_frames: bool,
+    ) -> Tensor:
+        x = self.resnets[0](x, temb, frames, norm_over_frames)
+        x = self.attentions[0](x, text)
+        x = self.motion_modules[0](x, frames, motion_norm_over_frames)
+        return self.resnets[1](x, temb, frames, norm_over_frames)
+
+
+class UpBlock(nn.Module):
+    """Layers of one resolution on the way up; each takes one skip from the end of the list."""
+
+    def __init__(self, inputs: list[int], width: int, config: UNetConfig, attention: bool, motion: bool, last: bool):
+        super().__init__()
+        count = len(inputs)
+        temb = 4 * config.widths[0]
+        self.resnets = nn.ModuleList([ResnetBlock(i, width, temb, config.groups) for i in inputs])
+        self.attentions = attention_layers(count, width, config, attention)
+        self.motion_modules = motion_layers(count, width, config, motion)
+        self.upsamplers = None if last else nn.ModuleList([Upsample(width)])
+
+    def forward(
+        self,
+        x: Tensor,
+        temb: Tensor,
+        text: Tensor,
+        frames: int,
+        norm_over_frames: bool,
+        motion_norm_over_frames: bool,
+        skips: list[Tensor],
+    ) -> Tensor:
+        for resnet, attention, motion in zip(self.resnets, self.attentions, self.motion_modules):
+            x = resnet(torch.cat([x, skips.pop()], dim=1), temb, frames, norm_over_frames)
+            x = attention(x, text)
+            x = motion(x, frames, motion_norm_over_frames)
+        if self.upsamplers is not None:
+            size = skips[-1].shape
+            for upsampler in self.upsamplers:
+                x = upsampler(x, size[2], size[3])
+        return x
+
+
+def up_inputs(config: UNetConfig, level: int) -> list[int]:
+    """Channels that enter each ResNet of up block `level`: the hidden state plus one skip."""
+    widths = list(reversed(config.widths))
+    width = widths[level]
+    before = widths[max(level - 1, 0)]
+    after = widths[min(level + 1, len(widths) - 1)]
+    count = config.layers_per_block + 1
+    return [(before if i == 0 else width) + (after if i == count - 1 else width) for i in range(count)]
+
+
+class UNet(nn.Module):
+    """Predicts noise for clips.
+
+    forward(sample [batch, in_channels, frames, h, w], timestep [batch], text [batch or batch * frames, tokens,
+    text_width], norm_over_frames, motion_norm_over_frames) -> [batch, out_channels, frames, h, w].
+
+    `motion`: motion modules in the down and up blocks; `motion_mid`: also in the middle (v2).
+    """
+
+    def __init__(self, config: UNetConfig, motion: bool, motion_mid: bool) -> None:
+        super().__init__()
+        widths = config.widths
+        top = len(widths) - 1
+        self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
+        self.time_embedding = TimestepEmbedding(widths[0])
+        self.down_blocks = nn.ModuleList(
+            [
+                DownBlock(widths[max(i - 1, 0)], widths[i], config, i < top, motion, i == top)
+                for i in range(len(widths))
+            ]
+        )
+        self.mid_block = MidBlock(config, motion_mid)
+        self.up_blocks = nn.ModuleList(
+            [
+                UpBlock(up_inputs(config, i), widths[top - i], config, i > 0, motion, i == top)
+                for i in range(len(widths))
+            ]
+        )
+        self.conv_norm_out = FrameGroupNorm(config.groups, widths[0], 1e-5)
+        self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
+
+    def forward(
+        self, sample: Tensor, timestep: Tensor, text: Tensor, norm_over_frames: bool, motion_norm_over_frames: bool
+    ) -> Tensor:
+        batch, channels, frames, h, w = sample.shape
+        temb = F.silu(self.time_embedding(timestep))
+        x = self.conv_in(sample.transpose(1, 2).reshape(batch * frames, channels, h, w))
+        skips = [x]
+        for block in self.down_blocks:
+            x = block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames, skips)
+        x = self.mid_block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames)
+        for block in self.up_blocks:
+            x = block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames, skips)
+        x = self.conv_out(F.silu(self.conv_norm_out(x, frames, norm_over_frames)))
+        return x.view(batch, frames, -1, h, w).transpose(1, 2)
