@@ -1,0 +1,232 @@
+/**
+ * C interface of libanimatediff, the engine behind the Node addon.
+ *
+ * Everything runs on the calling thread and blocks. An engine may be used by one thread at a time. Functions that
+ * can fail return an ad_status and, on anything but AD_OK, fill the ad_error. Pointers in requests are borrowed for
+ * the duration of the call. No exception leaves this interface.
+ */
+#ifndef ANIMATEDIFF_H
+#define ANIMATEDIFF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define AD_API __attribute__((visibility("default")))
+
+/** Raised when a struct or function below changes; glue and engine must agree. */
+#define AD_ABI_VERSION 1
+
+typedef enum ad_status {
+  AD_OK = 0,
+  AD_INVALID_ARGUMENT,
+  AD_FILE_NOT_FOUND,
+  AD_FILE_CORRUPT,
+  AD_WEIGHTS_MISSING,
+  AD_WEIGHTS_SHAPE,
+  AD_WEIGHTS_NOT_FINITE,
+  AD_TOO_MANY_FRAMES,
+  AD_NOT_FINITE,
+  AD_OUT_OF_MEMORY,
+  AD_DEVICE_UNAVAILABLE,
+  AD_ABORTED,
+  AD_OUTPUT,
+  AD_ENGINE_ERROR
+} ad_status;
+
+/** What went wrong: one sentence for users, and LibTorch's own text with its backtrace for bug reports. */
+typedef struct ad_error {
+  char message[2048];
+  char detail[4096];
+} ad_error;
+
+typedef struct ad_engine ad_engine;
+
+typedef enum ad_device_kind { AD_CPU = 0, AD_CUDA = 1 } ad_device_kind;
+
+typedef enum ad_dtype {
+  AD_F64 = 0,
+  AD_F32,
+  AD_F16,
+  AD_BF16,
+  AD_F8_E4M3,
+  AD_F8_E5M2,
+  AD_I64,
+  AD_I32,
+  AD_I16,
+  AD_I8,
+  AD_U8,
+  AD_BOOL
+} ad_dtype;
+
+/** The networks of a pipeline. */
+typedef enum ad_role { AD_TEXT_ENCODER = 0, AD_UNET, AD_VAE_DECODER, AD_VAE_ENCODER, AD_ROLE_COUNT } ad_role;
+
+/** A device that can be used. Bytes are 0 where they are not known. */
+typedef struct ad_device_info {
+  ad_device_kind kind;
+  int32_t index;
+  char name[256];
+  uint64_t total_bytes;
+  uint64_t free_bytes;
+} ad_device_info;
+
+typedef struct ad_engine_options {
+  ad_device_kind device;
+  int32_t device_index;
+  /** Element type of the networks: AD_F32, AD_F16 or AD_BF16. */
+  ad_dtype dtype;
+  /** CPU threads of operators; 0 leaves LibTorch's choice. */
+  int32_t threads;
+} ad_engine_options;
+
+/** Row-major tensor in the caller's memory. */
+typedef struct ad_tensor {
+  const void *data;
+  ad_dtype dtype;
+  const int64_t *shape;
+  int32_t dims;
+} ad_tensor;
+
+/** Bytes of a tensor in a file. */
+typedef struct ad_source {
+  const char *file;
+  uint64_t offset;
+  ad_dtype dtype;
+  const int64_t *shape;
+  /** Elements; null when row-major. */
+  const int64_t *strides;
+  int32_t dims;
+} ad_source;
+
+typedef enum ad_recipe_kind {
+  /** Cast the source and view it in the target's shape, which has as many elements. */
+  AD_COPY = 0,
+  /** Position table [1, length, channels]: the sinusoid, or the source where it differs from it. */
+  AD_POSITION_ENCODING
+} ad_recipe_kind;
+
+/** How one parameter of a graph is filled. */
+typedef struct ad_recipe {
+  ad_recipe_kind kind;
+  const char *target;
+  const int64_t *shape;
+  int32_t dims;
+  /** Null for a position encoding without a table in the file. */
+  const ad_source *source;
+} ad_recipe;
+
+typedef enum ad_spacing { AD_LEADING = 0, AD_LINSPACE, AD_TRAILING } ad_spacing;
+typedef enum ad_betas { AD_LINEAR = 0, AD_SCALED_LINEAR } ad_betas;
+typedef enum ad_prediction { AD_EPSILON = 0, AD_V_PREDICTION, AD_SAMPLE } ad_prediction;
+
+/** DDIM, arXiv 2010.02502. */
+typedef struct ad_scheduler {
+  ad_betas betas;
+  double beta_start;
+  double beta_end;
+  ad_spacing spacing;
+  int32_t steps;
+  int32_t steps_offset;
+  /** Alpha of the last step is 1, else alphas_cumprod[0]. */
+  int32_t set_alpha_to_one;
+  ad_prediction prediction;
+  /** 0: deterministic; 1: as much noise as DDPM. */
+  double eta;
+} ad_scheduler;
+
+typedef enum ad_phase { AD_PHASE_TEXT = 0, AD_PHASE_SAMPLE, AD_PHASE_DECODE, AD_PHASE_WEIGHTS } ad_phase;
+
+/** Reports progress. `preview`, when given, holds uint8 [frames, h, w, 3] and is valid during the call only. */
+typedef void (*ad_progress)(void *context, ad_phase phase, uint64_t done, uint64_t total, const ad_tensor *preview);
+
+typedef struct ad_callbacks {
+  void *context;
+  ad_progress progress;
+  /** Polled at least once per sampling step and decoded frame; anything but 0 ends the call with AD_ABORTED. */
+  const volatile int32_t *cancelled;
+} ad_callbacks;
+
+typedef struct ad_request {
+  int32_t batch;
+  int32_t frames;
+  /** Pixels; multiples of the VAE's scale factor. */
+  int32_t height;
+  int32_t width;
+  int32_t vae_scale_factor;
+  double vae_scaling_factor;
+  int32_t latent_channels;
+  /** Token ids [batch, tokens] of prompts and negative prompts; the latter are used when guidance_scale > 1. */
+  const int64_t *prompt_ids;
+  const int64_t *negative_ids;
+  int32_t tokens;
+  double guidance_scale;
+  ad_scheduler scheduler;
+  /** One per clip. */
+  const uint64_t *seeds;
+  /** GroupNorm statistics of the ResNets over frames (v1, original). */
+  int32_t norm_over_frames;
+  /** GroupNorm statistics of the motion modules over frames (diffusers). */
+  int32_t motion_norm_over_frames;
+  int32_t preview;
+  /** Also return the final latents and the decoded pictures in float32. */
+  int32_t keep_floats;
+} ad_request;
+
+/** Named tensors that a call returned; free with ad_result_free. */
+typedef struct ad_result ad_result;
+
+/** Bytes held by an engine. */
+typedef struct ad_memory {
+  uint64_t weights;
+  /** Device allocator's peak since the engine was made; 0 on the CPU. */
+  uint64_t device_peak;
+} ad_memory;
+
+AD_API int32_t ad_abi_version(void);
+/** Version of the LibTorch whose headers the engine was compiled with, such as "2.13.0". */
+AD_API const char *ad_libtorch_version(void);
+/** Instruction set that LibTorch's CPU kernels use here, such as "AVX512". */
+AD_API const char *ad_cpu_capability(void);
+/** Writes up to `capacity` devices, the CPU first, and returns how many there are. */
+AD_API size_t ad_devices(ad_device_info *devices, size_t capacity);
+
+AD_API ad_status ad_engine_create(const ad_engine_options *options, ad_engine **engine, ad_error *error);
+AD_API void ad_engine_destroy(ad_engine *engine);
+
+/** Loads a weight-free graph for `role` and fills every one of its parameters. */
+AD_API ad_status ad_engine_bind(ad_engine *engine, ad_role role, const char *graph, const ad_recipe *recipes,
+                                size_t count, const ad_callbacks *callbacks, ad_error *error);
+/** Writes all networks with their weights and `metadata` (JSON) as one TorchScript archive. */
+AD_API ad_status ad_engine_bake(ad_engine *engine, const char *path, const char *metadata, ad_error *error);
+/** Loads an archive written by ad_engine_bake; the result holds `metadata` as uint8. */
+AD_API ad_status ad_engine_load_archive(ad_engine *engine, const char *path, ad_result **result, ad_error *error);
+
+/** Prompts to clips: `frames` uint8 [batch, frames, height, width, 3]; with keep_floats `latents`, `pictures`. */
+AD_API ad_status ad_engine_generate(ad_engine *engine, const ad_request *request, const ad_callbacks *callbacks,
+                                    ad_result **result, ad_error *error);
+/**
+ * Runs one network: `output` float32. Integers follow the tensors in the order of the graph's forward(): text
+ * encoder (ids; layers skipped), UNet (sample, timestep, text; norm_over_frames, motion_norm_over_frames), VAE (x).
+ */
+AD_API ad_status ad_engine_forward(ad_engine *engine, ad_role role, const ad_tensor *inputs, size_t count,
+                                   const int64_t *integers, size_t integer_count, ad_result **result,
+                                   ad_error *error);
+AD_API ad_status ad_engine_memory(ad_engine *engine, ad_memory *memory, ad_error *error);
+
+/** Timesteps [steps] int64 of a scheduler, in the order they are visited, as `timesteps`. */
+AD_API ad_status ad_scheduler_timesteps(const ad_scheduler *scheduler, ad_result **result, ad_error *error);
+
+AD_API size_t ad_result_count(const ad_result *result);
+AD_API const char *ad_result_name(const ad_result *result, size_t index);
+AD_API ad_tensor ad_result_tensor(const ad_result *result, size_t index);
+AD_API void ad_result_free(ad_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,154 @@
+// The C interface: argument checks, exceptions to error records, nothing else.
+
+#include <ATen/Version.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "animatediff.h"
+#include "device.h"
+#include "dtype.h"
+#include "engine.h"
+#include "error.h"
+#include "schedulers/ddim.h"
+
+#include <ATen/ops/tensor.h>
+
+struct ad_engine {
+  explicit ad_engine(const ad_engine_options& options) : engine(options) {}
+  animatediff::Engine engine;
+};
+
+namespace {
+
+using animatediff::Callbacks;
+using animatediff::EngineError;
+
+template <size_t Size>
+void copy_text(char (&target)[Size], const std::string& text) {
+  const size_t length = std::min(text.size(), Size - 1);
+  std::memcpy(target, text.data(), length);
+  target[length] = '\0';
+}
+
+ad_status fail(ad_error* error, ad_status status, const std::string& message, const std::string& detail = "") {
+  if (error != nullptr) {
+    copy_text(error->message, message);
+    copy_text(error->detail, detail);
+  }
+  return status;
+}
+
+// LibTorch's allocators report exhaustion on the CPU as a plain error with this text.
+bool is_cpu_exhaustion(const std::string& text) { return text.find("can't allocate memory") != std::string::npos; }
+
+template <typename Body>
+ad_status guarded(ad_error* error, Body&& body) noexcept {
+  try {
+    body();
+    return AD_OK;
+  } catch (const EngineError& problem) {
+    return fail(error, problem.status(), problem.what());
+  } catch (const c10::OutOfMemoryError& problem) {
+    return fail(error, AD_OUT_OF_MEMORY, problem.what_without_backtrace(), problem.what());
+  } catch (const c10::Error& problem) {
+    const std::string text = problem.what_without_backtrace();
+    return fail(error, is_cpu_exhaustion(text) ? AD_OUT_OF_MEMORY : AD_ENGINE_ERROR, text, problem.what());
+  } catch (const std::bad_alloc&) {
+    return fail(error, AD_OUT_OF_MEMORY, "Not enough memory.");
+  } catch (const std::exception& problem) {
+    return fail(error, AD_ENGINE_ERROR, problem.what());
+  } catch (...) {
+    return fail(error, AD_ENGINE_ERROR, "An unknown exception was thrown.");
+  }
+}
+
+}  // namespace
+
+int32_t ad_abi_version(void) { return AD_ABI_VERSION; }
+
+const char* ad_libtorch_version(void) { return ANIMATEDIFF_LIBTORCH_VERSION; }
+
+const char* ad_cpu_capability(void) {
+  static const std::string* const capability = new std::string(at::get_cpu_capability());
+  return capability->c_str();
+}
+
+size_t ad_devices(ad_device_info* devices, size_t capacity) {
+  size_t count = 0;
+  guarded(nullptr, [&] {
+    const auto found = animatediff::list_devices();
+    count = found.size();
+    std::copy_n(found.begin(), std::min(count, capacity), devices);
+  });
+  return count;
+}
+
+ad_status ad_engine_create(const ad_engine_options* options, ad_engine** engine, ad_error* error) {
+  return guarded(error, [&] { *engine = std::make_unique<ad_engine>(*options).release(); });
+}
+
+void ad_engine_destroy(ad_engine* engine) { delete engine; }
+
+ad_status ad_engine_bind(ad_engine* engine, ad_role role, const char* graph, const ad_recipe* recipes, size_t count,
+                         const ad_callbacks* callbacks, ad_error* error) {
+  return guarded(error, [&] {
+    engine->engine.enter();
+    engine->engine.bind(role, graph, {recipes, count}, Callbacks(callbacks));
+  });
+}
+
+ad_status ad_engine_bake(ad_engine* engine, const char* path, const char* metadata, ad_error* error) {
+  return guarded(error, [&] { engine->engine.bake(path, metadata); });
+}
+
+ad_status ad_engine_load_archive(ad_engine* engine, const char* path, ad_result** result, ad_error* error) {
+  return guarded(error, [&] {
+    engine->engine.enter();
+    *result = engine->engine.load_archive(path).release();
+  });
+}
+
+ad_status ad_engine_generate(ad_engine* engine, const ad_request* request, const ad_callbacks* callbacks,
+                             ad_result** result, ad_error* error) {
+  return guarded(error, [&] {
+    engine->engine.enter();
+    *result = engine->engine.generate(*request, Callbacks(callbacks)).release();
+  });
+}
+
+ad_status ad_engine_forward(ad_engine* engine, ad_role role, const ad_tensor* inputs, size_t count,
+                            const int64_t* integers, size_t integer_count, ad_result** result, ad_error* error) {
+  return guarded(error, [&] {
+    engine->engine.enter();
+    *result = engine->engine.forward(role, {inputs, count}, {integers, integer_count}).release();
+  });
+}
+
+ad_status ad_engine_memory(ad_engine* engine, ad_memory* memory, ad_error* error) {
+  return guarded(error, [&] { *memory = engine->engine.memory(); });
+}
+
+ad_status ad_scheduler_timesteps(const ad_scheduler* scheduler, ad_result** result, ad_error* error) {
+  return guarded(error, [&] {
+    auto timesteps = std::make_unique<ad_result>();
+    timesteps->add("timesteps", at::tensor(animatediff::Ddim(*scheduler).timesteps(), at::kLong));
+    *result = timesteps.release();
+  });
+}
+
+size_t ad_result_count(const ad_result* result) { return result->tensors.size(); }
+
+const char* ad_result_name(const ad_result* result, size_t index) { return result->tensors[index].first.c_str(); }
+
+ad_tensor ad_result_tensor(const ad_result* result, size_t index) {
+  const at::Tensor& tensor = result->tensors[index].second;
+  return {tensor.const_data_ptr(), animatediff::interface_type(tensor.scalar_type()), tensor.sizes().data(),
+          static_cast<int32_t>(tensor.dim())};
+}
+
+void ad_result_free(ad_result* result) { delete result; }

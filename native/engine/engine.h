@@ -1,0 +1,56 @@
+// One pipeline: its device, its networks and what is done with them.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "animatediff.h"
+#include "graph.h"
+#include "result.h"
+
+namespace animatediff {
+
+/** Progress and cancellation of one call. */
+class Callbacks {
+ public:
+  explicit Callbacks(const ad_callbacks* callbacks) : callbacks_(callbacks) {}
+
+  void progress(ad_phase phase, uint64_t done, uint64_t total, const ad_tensor* preview = nullptr) const;
+
+  /** Throws AD_ABORTED once the caller has cancelled. */
+  void check_cancelled() const;
+
+ private:
+  const ad_callbacks* callbacks_;
+};
+
+class Engine {
+ public:
+  explicit Engine(const ad_engine_options& options);
+
+  /** Applies thread settings to the calling thread; call it first on every entry. */
+  void enter() const;
+
+  void bind(ad_role role, const std::string& graph, std::span<const ad_recipe> recipes, const Callbacks& callbacks);
+  void bake(const std::string& path, const std::string& metadata) const;
+  std::unique_ptr<ad_result> load_archive(const std::string& path);
+  std::unique_ptr<ad_result> generate(const ad_request& request, const Callbacks& callbacks);
+  std::unique_ptr<ad_result> forward(ad_role role, std::span<const ad_tensor> inputs,
+                                     std::span<const int64_t> integers);
+  [[nodiscard]] ad_memory memory() const;
+
+ private:
+  Graph& graph(ad_role role);
+
+  c10::Device device_;
+  c10::ScalarType dtype_;
+  int32_t threads_;
+  std::array<Graph, AD_ROLE_COUNT> graphs_;
+};
+
+/** `text_encoder`, `unet`, … */
+const char* role_name(ad_role role);
+
+}  // namespace animatediff

@@ -1,0 +1,100 @@
+#include "denoise.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
+
+#include "../decode.h"
+#include "../error.h"
+#include "../schedulers/ddim.h"
+#include "guidance.h"
+#include "noise.h"
+#include "preview.h"
+
+namespace animatediff {
+namespace {
+
+at::Tensor token_tensor(const int64_t* ids, const ad_request& request, c10::Device device) {
+  return at::from_blob(const_cast<int64_t*>(ids), {request.batch, request.tokens}, at::kLong).to(device);
+}
+
+// Text embeddings [batch, tokens, width], with guidance [2 * batch, …], the unconditional half first.
+at::Tensor encode_text(const Pipeline& pipeline, const ad_request& request, bool guided) {
+  at::Tensor ids = token_tensor(request.prompt_ids, request, pipeline.device);
+  if (guided) ids = at::cat({token_tensor(request.negative_ids, request, pipeline.device), ids}, 0);
+  return pipeline.text_encoder({ids, int64_t{0}});
+}
+
+void report(const Callbacks& callbacks, const ad_request& request, size_t step, const Ddim& scheduler,
+            const at::Tensor& output, const at::Tensor& latents) {
+  const auto done = static_cast<uint64_t>(step) + 1;
+  const auto total = static_cast<uint64_t>(scheduler.timesteps().size());
+  if (request.preview == 0) {
+    callbacks.progress(AD_PHASE_SAMPLE, done, total);
+    return;
+  }
+  const at::Tensor picture = latent_preview(scheduler.predict_original(step, output, latents)[0]);
+  const ad_tensor view{picture.const_data_ptr(), AD_U8, picture.sizes().data(), static_cast<int32_t>(picture.dim())};
+  callbacks.progress(AD_PHASE_SAMPLE, done, total, &view);
+}
+
+// The final latents [batch, channels, frames, h, w], float32 on the device.
+at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Callbacks& callbacks) {
+  const bool guided = request.guidance_scale > 1.0;
+  callbacks.progress(AD_PHASE_TEXT, 0, 1);
+  const at::Tensor text = encode_text(pipeline, request, guided);
+  callbacks.progress(AD_PHASE_TEXT, 1, 1);
+
+  const Ddim scheduler(request.scheduler);
+  std::vector<at::Generator> generators;
+  for (int32_t i = 0; i < request.batch; ++i) generators.push_back(cpu_generator(request.seeds[i]));
+  at::Tensor latents =
+      gaussian({request.batch, request.latent_channels, request.frames, request.height / request.vae_scale_factor,
+                request.width / request.vae_scale_factor},
+               generators)
+          .to(pipeline.device);
+
+  const auto& timesteps = scheduler.timesteps();
+  for (size_t step = 0; step < timesteps.size(); ++step) {
+    callbacks.check_cancelled();
+    const at::Tensor input = (guided ? at::cat({latents, latents}, 0) : latents).to(pipeline.dtype);
+    const at::Tensor timestep = at::full({input.size(0)}, timesteps[step],
+                                         at::TensorOptions().dtype(at::kLong).device(pipeline.device));
+    at::Tensor output = pipeline
+                            .unet({input, timestep, text, request.norm_over_frames != 0,
+                                   request.motion_norm_over_frames != 0})
+                            .to(at::kFloat);
+    if (guided) output = guide(output, request.guidance_scale);
+    const at::Tensor next = scheduler.step(step, output, latents, generators);
+    report(callbacks, request, step, scheduler, output, latents);
+    latents = next;
+  }
+  return latents;
+}
+
+void check(const ad_request& request) {
+  const int32_t factor = request.vae_scale_factor;
+  if (request.batch < 1 || request.frames < 1 || factor < 1) {
+    throw EngineError(AD_INVALID_ARGUMENT, "Batch, frames and VAE scale factor must be positive.");
+  }
+  if (request.height < factor || request.width < factor || request.height % factor != 0 ||
+      request.width % factor != 0) {
+    throw EngineError(AD_INVALID_ARGUMENT, "Expected width and height as positive multiples of " +
+                                               std::to_string(factor) + ", got " + std::to_string(request.width) +
+                                               "x" + std::to_string(request.height) + ".");
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<ad_result> run_pipeline(const Pipeline& pipeline, const ad_request& request,
+                                        const Callbacks& callbacks) {
+  check(request);
+  auto result = std::make_unique<ad_result>();
+  const at::Tensor latents = denoise(pipeline, request, callbacks);
+  if (request.keep_floats != 0) result->add("latents", latents);
+  decode_clips(pipeline.vae_decoder, latents, request, callbacks, *result);
+  return result;
+}
+
+}  // namespace animatediff

@@ -1,0 +1,202 @@
+#include "weights.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/abs.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cos.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/exp.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/sin.h>
+#include <ATen/ops/stack.h>
+#include <c10/util/accumulate.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <span>
+#include <vector>
+
+#include "dtype.h"
+#include "error.h"
+
+namespace animatediff {
+namespace {
+
+constexpr size_t kBufferBytes = size_t{4} << 20;
+
+// Largest difference between the sinusoid and its own copy in bfloat16.
+constexpr double kPositionTolerance = 5e-3;
+
+std::string shape_text(const int64_t* shape, int32_t dims) {
+  std::string text = "[";
+  for (int32_t i = 0; i < dims; ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+int64_t element_count(const int64_t* shape, int32_t dims) { return c10::multiply_integers(shape, shape + dims); }
+
+// Elements between the first and the last one that a strided tensor touches.
+int64_t span_count(const ad_source& source) {
+  int64_t last = 0;
+  for (int32_t i = 0; i < source.dims; ++i) {
+    if (source.shape[i] == 0) return 0;
+    last += (source.shape[i] - 1) * (source.strides != nullptr ? source.strides[i] : 0);
+  }
+  return source.strides != nullptr ? last + 1 : element_count(source.shape, source.dims);
+}
+
+// Exponent bits all set means infinity or NaN; the loop vectorises.
+template <typename Bits>
+bool finite_bits(std::span<const Bits> values, Bits mask) {
+  bool finite = true;
+  for (const Bits value : values) finite &= (value & mask) != mask;
+  return finite;
+}
+
+[[noreturn]] void not_finite(const ad_recipe& recipe, const char* reason) {
+  throw EngineError(AD_WEIGHTS_NOT_FINITE, std::string(reason) + " in the tensor for " + recipe.target + " of " +
+                                               recipe.source->file + ". The file is damaged; download it again.");
+}
+
+// Reads row-major elements through a small buffer, casting on the way.
+void read_elements(const ad_source& source, SourceFiles& files, const ad_recipe& recipe, at::Tensor& target) {
+  const auto type = scalar_type(source.dtype);
+  const size_t width = c10::elementSize(type);
+  const int64_t total = target.numel();
+  if (type == target.scalar_type()) {
+    files.read(source.file, source.offset, target.mutable_data_ptr(), static_cast<size_t>(total) * width);
+    if (!all_finite(target)) not_finite(recipe, "NaN or infinity");
+    return;
+  }
+  std::vector<char> buffer(std::min(kBufferBytes, static_cast<size_t>(total) * width));
+  const auto chunk = static_cast<int64_t>(kBufferBytes / width);
+  at::Tensor flat = target.view(-1);
+  for (int64_t done = 0; done < total; done += chunk) {
+    const int64_t count = std::min(chunk, total - done);
+    files.read(source.file, source.offset + static_cast<uint64_t>(done) * width, buffer.data(),
+               static_cast<size_t>(count) * width);
+    const at::Tensor part = at::from_blob(buffer.data(), {count}, at::TensorOptions().dtype(type));
+    if (!all_finite(part)) not_finite(recipe, "NaN or infinity");
+    flat.narrow(0, done, count).copy_(part);
+  }
+  if (!all_finite(target)) not_finite(recipe, "A value beyond the range of the chosen dtype");
+}
+
+at::Tensor read_strided(const ad_source& source, SourceFiles& files) {
+  const auto type = scalar_type(source.dtype);
+  at::Tensor storage = at::empty({span_count(source)}, at::TensorOptions().dtype(type));
+  files.read(source.file, source.offset, storage.mutable_data_ptr(), storage.nbytes());
+  const auto dims = static_cast<size_t>(source.dims);
+  return storage.as_strided({source.shape, dims}, {source.strides, dims});
+}
+
+at::Tensor read_source(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype) {
+  const ad_source& source = *recipe.source;
+  const at::IntArrayRef shape(recipe.shape, static_cast<size_t>(recipe.dims));
+  if (element_count(source.shape, source.dims) != c10::multiply_integers(shape)) {
+    throw EngineError(AD_WEIGHTS_SHAPE, std::string(recipe.target) + " needs shape " +
+                                            shape_text(recipe.shape, recipe.dims) + " but " + source.file + " has " +
+                                            shape_text(source.shape, source.dims) + ".");
+  }
+  at::Tensor target = at::empty(shape, at::TensorOptions().dtype(dtype));
+  if (target.numel() == 0) return target;
+  if (source.strides == nullptr) {
+    read_elements(source, files, recipe, target);
+    return target;
+  }
+  target.copy_(read_strided(source, files).reshape(shape));
+  if (!all_finite(target)) not_finite(recipe, "NaN or infinity");
+  return target;
+}
+
+at::Tensor position_encoding(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype) {
+  if (recipe.dims != 3) throw EngineError(AD_WEIGHTS_SHAPE, std::string(recipe.target) + " needs three dimensions.");
+  const at::Tensor exact = sinusoidal_positions(recipe.shape[1], recipe.shape[2]);
+  if (recipe.source == nullptr) return exact.to(dtype);
+  const at::Tensor stored = read_source(recipe, files, at::kFloat);
+  const bool same = (stored - exact).abs().max().item<double>() <= kPositionTolerance;
+  return (same ? exact : stored).to(dtype);
+}
+
+}  // namespace
+
+SourceFiles::~SourceFiles() {
+  for (const auto& [file, descriptor] : descriptors_) ::close(descriptor);
+}
+
+int SourceFiles::open(const std::string& file) {
+  const auto known = descriptors_.find(file);
+  if (known != descriptors_.end()) return known->second;
+  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) {
+    throw EngineError(AD_FILE_NOT_FOUND, "Cannot open " + file + ": " + std::strerror(errno) + ".");
+  }
+  ::posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL);
+  descriptors_.emplace(file, descriptor);
+  return descriptor;
+}
+
+void SourceFiles::read(const std::string& file, uint64_t offset, void* target, size_t bytes) {
+  const int descriptor = open(file);
+  auto* out = static_cast<char*>(target);
+  while (bytes > 0) {
+    const ssize_t count = ::pread(descriptor, out, bytes, static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) {
+      throw EngineError(AD_FILE_CORRUPT, "Cannot read " + file + ": " + std::strerror(errno) + ".");
+    }
+    if (count == 0) {
+      throw EngineError(AD_FILE_CORRUPT, file + " ends at byte " + std::to_string(offset) + ", " +
+                                             std::to_string(bytes) + " bytes too early. Download it again.");
+    }
+    out += count;
+    offset += static_cast<uint64_t>(count);
+    bytes -= static_cast<size_t>(count);
+  }
+}
+
+uint64_t source_bytes(const ad_recipe& recipe) {
+  if (recipe.source == nullptr) return 0;
+  return static_cast<uint64_t>(span_count(*recipe.source)) * c10::elementSize(scalar_type(recipe.source->dtype));
+}
+
+at::Tensor sinusoidal_positions(int64_t length, int64_t channels) {
+  const auto options = at::TensorOptions().dtype(at::kFloat);
+  const at::Tensor frequency =
+      at::exp(at::arange(0, channels, 2, options) * (-std::log(10000.0) / static_cast<double>(channels)));
+  const at::Tensor angle = at::arange(length, options).unsqueeze(1) * frequency;
+  return at::stack({at::sin(angle), at::cos(angle)}, 2).reshape({1, length, channels});
+}
+
+bool all_finite(const at::Tensor& tensor) {
+  const auto count = static_cast<size_t>(tensor.numel());
+  switch (tensor.scalar_type()) {
+    case at::kFloat:
+      return finite_bits<uint32_t>({static_cast<const uint32_t*>(tensor.const_data_ptr()), count}, 0x7f800000U);
+    case at::kHalf:
+      return finite_bits<uint16_t>({static_cast<const uint16_t*>(tensor.const_data_ptr()), count}, 0x7c00U);
+    case at::kBFloat16:
+      return finite_bits<uint16_t>({static_cast<const uint16_t*>(tensor.const_data_ptr()), count}, 0x7f80U);
+    case at::kDouble:
+    case at::kFloat8_e4m3fn:
+    case at::kFloat8_e5m2:
+      return at::isfinite(tensor.to(at::kFloat)).all().item<bool>();
+    default: return true;
+  }
+}
+
+at::Tensor read_parameter(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype, c10::Device device) {
+  at::Tensor host;
+  switch (recipe.kind) {
+    case AD_COPY: host = read_source(recipe, files, dtype); break;
+    case AD_POSITION_ENCODING: host = position_encoding(recipe, files, dtype); break;
+  }
+  return device.is_cpu() ? host : host.to(device);
+}
+
+}  // namespace animatediff

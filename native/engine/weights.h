@@ -1,0 +1,51 @@
+// Fills parameters from regions of files: read, check, cast, move to the device, one tensor at a time.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+
+#include <map>
+#include <string>
+
+#include "animatediff.h"
+
+namespace animatediff {
+
+/** Open files of one plan, each opened once and read by position. */
+class SourceFiles {
+ public:
+  SourceFiles() = default;
+  SourceFiles(const SourceFiles&) = delete;
+  SourceFiles& operator=(const SourceFiles&) = delete;
+  ~SourceFiles();
+
+  /** Reads exactly `bytes` at `offset`; AD_FILE_NOT_FOUND or AD_FILE_CORRUPT when they are not there. */
+  void read(const std::string& file, uint64_t offset, void* target, size_t bytes);
+
+ private:
+  int open(const std::string& file);
+  std::map<std::string, int> descriptors_;
+};
+
+/**
+ * The tensor of one recipe in `dtype` on `device`.
+ *
+ * Host memory in use beyond the result: one read buffer of a few megabytes (a whole tensor only when the source has
+ * strides or the device is not the CPU). Throws AD_WEIGHTS_SHAPE when element counts differ and
+ * AD_WEIGHTS_NOT_FINITE for NaN or infinity, also when casting made them.
+ */
+at::Tensor read_parameter(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype, c10::Device device);
+
+/** Bytes that read_parameter will read for a recipe. */
+uint64_t source_bytes(const ad_recipe& recipe);
+
+/**
+ * Sinusoidal positions [1, length, channels] float32: sin on even channels, cos on odd ones, of
+ * position * exp(-channel_pair * 2 ln(10000) / channels) (Vaswani et al., arXiv 1706.03762, section 3.5).
+ */
+at::Tensor sinusoidal_positions(int64_t length, int64_t channels);
+
+/** Whether every element of a floating-point CPU tensor is finite. */
+bool all_finite(const at::Tensor& tensor);
+
+}  // namespace animatediff
