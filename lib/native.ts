@@ -1,0 +1,339 @@
+/**
+ * The only module that touches the native addon. It types the raw module exactly, opens LibTorch and the
+ * engine, and turns native failures into {@link AnimateDiffError}.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { AnimateDiffError, type ErrorCode } from './errors.ts';
+import { findLibTorch, type LibTorchInfo } from './libtorch/find.ts';
+import type { Device } from './options.ts';
+import type { DType, Recipe, Role, TensorSource } from './weights/types.ts';
+
+const require = createRequire(import.meta.url);
+const packageRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+
+/** A device that LibTorch can use in this process. Bytes are 0 where they are not known. */
+export interface DeviceInfo {
+  readonly kind: 'cpu' | 'cuda';
+  readonly index: number;
+  readonly name: string;
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+}
+
+/** A tensor that the engine returned, row-major. */
+export interface NativeTensor<Data = Float32Array | Uint8Array | BigInt64Array> {
+  readonly shape: readonly number[];
+  readonly data: Data;
+}
+
+/** A tensor given to {@link NativeEngine.forward}. */
+export interface NativeInput {
+  readonly shape: readonly number[];
+  readonly data: Float32Array | BigInt64Array;
+}
+
+/** `ad_scheduler` of the C interface, enumerations as numbers. */
+export interface NativeScheduler {
+  readonly betas: number;
+  readonly betaStart: number;
+  readonly betaEnd: number;
+  readonly spacing: number;
+  readonly steps: number;
+  readonly stepsOffset: number;
+  readonly setAlphaToOne: boolean;
+  readonly prediction: number;
+  readonly eta: number;
+}
+
+/** `ad_request` of the C interface. */
+export interface NativeRequest {
+  readonly batch: number;
+  readonly frames: number;
+  readonly height: number;
+  readonly width: number;
+  readonly vaeScaleFactor: number;
+  readonly vaeScalingFactor: number;
+  readonly latentChannels: number;
+  /** Row-major [batch, tokens]. */
+  readonly promptIds: Int32Array;
+  readonly negativeIds: Int32Array;
+  readonly tokens: number;
+  readonly guidanceScale: number;
+  readonly scheduler: NativeScheduler;
+  readonly seeds: BigUint64Array;
+  readonly normOverFrames: boolean;
+  readonly motionNormOverFrames: boolean;
+  readonly preview: boolean;
+  readonly keepFloats: boolean;
+}
+
+/** What `generate` returns: `frames` always, the float tensors when `keepFloats` was set. */
+export interface NativeClips {
+  /** uint8 [batch, frames, height, width, 3]. */
+  readonly frames: NativeTensor<Uint8Array>;
+  /** float32 [batch, channels, frames, height / 8, width / 8], before division by the scaling factor. */
+  readonly latents?: NativeTensor<Float32Array>;
+  /** float32 [batch, frames, height, width, 3] in 0..1. */
+  readonly pictures?: NativeTensor<Float32Array>;
+}
+
+/** Phases in the order of `ad_phase`. */
+export const NATIVE_PHASES = ['text', 'sample', 'decode', 'weights'] as const;
+
+/** Called on the JavaScript thread; must not throw. */
+export type NativeProgress = (
+  phase: number,
+  done: number,
+  total: number,
+  preview?: { data: Uint8Array; frames: number; height: number; width: number },
+) => void;
+
+interface RawRecipe {
+  readonly kind: number;
+  readonly target: string;
+  readonly shape: readonly number[];
+  readonly source?: {
+    readonly file: string;
+    readonly offset: number;
+    readonly dtype: number;
+    readonly shape: readonly number[];
+    readonly strides?: readonly number[];
+  };
+}
+
+interface RawEngine {
+  bind(role: number, graph: string, recipes: readonly RawRecipe[], progress?: NativeProgress): Promise<void>;
+  bake(file: string, metadata: string): Promise<void>;
+  loadArchive(file: string): Promise<{ metadata: NativeTensor<Uint8Array> }>;
+  generate(request: NativeRequest, progress?: NativeProgress): Promise<NativeClips>;
+  forward(
+    role: number,
+    tensors: readonly NativeInput[],
+    integers: readonly number[],
+  ): Promise<{ output: NativeTensor<Float32Array> }>;
+  memory(): Promise<{ weights: number; devicePeak: number }>;
+  cancel(): void;
+  close(): Promise<void>;
+}
+
+interface RawAddon {
+  readonly libtorchVersion: string;
+  open(libraries: readonly string[], engine: string): string | undefined;
+  devices(): DeviceInfo[];
+  cpuCapability(): string;
+  timesteps(scheduler: NativeScheduler): { timesteps: NativeTensor<BigInt64Array> };
+  readonly Engine: new (options: {
+    device: number;
+    deviceIndex: number;
+    dtype: number;
+    threads: number;
+  }) => RawEngine;
+}
+
+// Order of `ad_status`.
+const STATUS_CODES: readonly ErrorCode[] = [
+  'ERR_ENGINE',
+  'ERR_INVALID_ARGUMENT',
+  'ERR_FILE_NOT_FOUND',
+  'ERR_FILE_CORRUPT',
+  'ERR_WEIGHTS_MISSING',
+  'ERR_WEIGHTS_SHAPE',
+  'ERR_WEIGHTS_NOT_FINITE',
+  'ERR_TOO_MANY_FRAMES',
+  'ERR_NOT_FINITE',
+  'ERR_OUT_OF_MEMORY',
+  'ERR_DEVICE_UNAVAILABLE',
+  'ERR_ENGINE',
+  'ERR_OUTPUT',
+  'ERR_ENGINE',
+];
+
+/** `ad_status` of a call that was cancelled. */
+const STATUS_ABORTED = 11;
+
+// Order of `ad_dtype` and `ad_role`.
+const DTYPES: readonly DType[] = [
+  'F64', 'F32', 'F16', 'BF16', 'F8_E4M3', 'F8_E5M2', 'I64', 'I32', 'I16', 'I8', 'U8', 'BOOL',
+];
+const ROLES: readonly Role[] = ['text_encoder', 'unet', 'vae_decoder', 'vae_encoder'];
+
+const ENGINE_DTYPES = { float32: 1, float16: 2, bfloat16: 3 } as const;
+
+/** Thrown when a call ended because of {@link NativeEngine.cancel}; callers reject with the signal's reason. */
+export class NativeAbort extends Error {}
+
+let addon: RawAddon | undefined;
+
+/** Path of the addon, in a packaged Electron app outside of the asar archive. */
+export function addonPath(): string {
+  try {
+    const nodeGypBuild = require('node-gyp-build') as { resolve(folder: string): string };
+    return nodeGypBuild.resolve(packageRoot).replace(/\.asar([\\/])/, '.asar.unpacked$1');
+  } catch (cause) {
+    throw new AnimateDiffError(
+      'ERR_NATIVE_NOT_FOUND',
+      `This package has no native files for ${process.platform}-${process.arch}. Build them with ` +
+        '`npm run build` in a checkout, or reinstall animatediff-native.',
+      { cause },
+    );
+  }
+}
+
+/** Path of the engine library beside the addon. */
+export function enginePath(): string {
+  const file = path.join(path.dirname(addonPath()), 'libanimatediff.so');
+  if (!existsSync(file)) {
+    throw new AnimateDiffError('ERR_NATIVE_NOT_FOUND', `The engine ${file} is missing. Reinstall animatediff-native.`);
+  }
+  return file;
+}
+
+/** The addon itself, which needs no LibTorch. */
+function loadAddon(): RawAddon {
+  addon ??= require(addonPath()) as RawAddon;
+  return addon;
+}
+
+/** Version of LibTorch that the native files were compiled for, such as `2.13.0`. */
+export function compiledLibTorchVersion(): string {
+  return loadAddon().libtorchVersion;
+}
+
+/**
+ * Opens LibTorch and the engine, once per process. With `device: 'cpu'` CUDA libraries stay closed, and CUDA
+ * cannot be used in this process any more.
+ */
+export function openEngine(options: { libtorch?: string; device?: Device } = {}): LibTorchInfo {
+  const info = findLibTorch({
+    libtorch: options.libtorch,
+    device: options.device,
+    purpose: 'run',
+    compiledFor: compiledLibTorchVersion(),
+  });
+  const failure = loadAddon().open(info.libraries, enginePath());
+  if (failure !== undefined) {
+    throw new AnimateDiffError('ERR_ENGINE', `LibTorch or the engine cannot be opened: ${failure}.`, {
+      details: { libtorch: info.root },
+    });
+  }
+  return info;
+}
+
+/** Devices of the opened engine, the CPU first. */
+export function devices(): readonly DeviceInfo[] {
+  return loadAddon().devices();
+}
+
+/** Instruction set of LibTorch's CPU kernels, such as `AVX512`. */
+export function cpuCapability(): string {
+  return loadAddon().cpuCapability();
+}
+
+/** Timesteps of a scheduler in the order they are visited. */
+export function timesteps(scheduler: NativeScheduler): readonly number[] {
+  return translateSync(() => Array.from(loadAddon().timesteps(scheduler).timesteps.data, Number));
+}
+
+function toError(error: unknown): unknown {
+  if (!(error instanceof Error) || !('status' in error)) return error;
+  const { status, detail } = error as Error & { status: number; detail?: string };
+  if (status === STATUS_ABORTED) return new NativeAbort(error.message);
+  return new AnimateDiffError(STATUS_CODES[status] ?? 'ERR_ENGINE', error.message, {
+    cause: detail ? new Error(detail) : undefined,
+  });
+}
+
+function translateSync<T>(body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw toError(error);
+  }
+}
+
+async function translate<T>(body: Promise<T>): Promise<T> {
+  try {
+    return await body;
+  } catch (error) {
+    throw toError(error);
+  }
+}
+
+function rawSource(source: TensorSource): RawRecipe['source'] {
+  return { ...source, dtype: DTYPES.indexOf(source.dtype) };
+}
+
+function rawRecipe(recipe: Recipe): RawRecipe {
+  return {
+    kind: recipe.kind === 'copy' ? 0 : 1,
+    target: recipe.target,
+    shape: recipe.shape,
+    source: recipe.source === undefined ? undefined : rawSource(recipe.source),
+  };
+}
+
+/** One engine with a thread of its own. Calls run one after the other, in the order they were made. */
+export class NativeEngine {
+  readonly #raw: RawEngine;
+
+  constructor(options: {
+    device: 'cpu' | 'cuda';
+    deviceIndex: number;
+    dtype: 'float32' | 'float16' | 'bfloat16';
+    threads: number;
+  }) {
+    const raw = {
+      device: options.device === 'cuda' ? 1 : 0,
+      deviceIndex: options.deviceIndex,
+      dtype: ENGINE_DTYPES[options.dtype],
+      threads: options.threads,
+    };
+    this.#raw = translateSync(() => new (loadAddon().Engine)(raw));
+  }
+
+  /** Loads the graph archive for `role` and fills all of its parameters. Progress is in bytes. */
+  bind(role: Role, graph: string, recipes: readonly Recipe[], progress?: NativeProgress): Promise<void> {
+    return translate(this.#raw.bind(ROLES.indexOf(role), graph, recipes.map(rawRecipe), progress));
+  }
+
+  bake(file: string, metadata: string): Promise<void> {
+    return translate(this.#raw.bake(file, metadata));
+  }
+
+  /** Loads an archive written by {@link bake} and returns its metadata. */
+  async loadArchive(file: string): Promise<string> {
+    const { metadata } = await translate(this.#raw.loadArchive(file));
+    return Buffer.from(metadata.data).toString('utf8');
+  }
+
+  generate(request: NativeRequest, progress?: NativeProgress): Promise<NativeClips> {
+    return translate(this.#raw.generate(request, progress));
+  }
+
+  /** Runs one network; integers follow the tensors as the graph's `forward` takes them. */
+  async forward(
+    role: Role,
+    tensors: readonly NativeInput[],
+    integers: readonly number[] = [],
+  ): Promise<NativeTensor<Float32Array>> {
+    return (await translate(this.#raw.forward(ROLES.indexOf(role), tensors, integers))).output;
+  }
+
+  /** Bytes of the weights, and the device allocator's peak (0 on the CPU). */
+  memory(): Promise<{ weights: number; devicePeak: number }> {
+    return translate(this.#raw.memory());
+  }
+
+  /** Ends the call that is running with {@link NativeAbort}. */
+  cancel(): void {
+    this.#raw.cancel();
+  }
+
+  /** Frees the networks and ends the thread. */
+  close(): Promise<void> {
+    return translate(this.#raw.close());
+  }
+}

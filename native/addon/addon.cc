@@ -1,0 +1,82 @@
+// What `require` of the addon returns: open the engine, list devices, make engines. See lib/native.ts.
+
+#include <napi.h>
+
+#include <vector>
+
+#include "convert.h"
+#include "engine_object.h"
+#include "library.h"
+
+namespace addon {
+namespace {
+
+const EngineApi& opened(Napi::Env env) {
+  const EngineApi* api = engine_api();
+  if (api == nullptr) throw Napi::Error::New(env, "The engine library is not open.");
+  return *api;
+}
+
+// open(libraries, engine): undefined, or a sentence saying what failed
+Napi::Value open(const Napi::CallbackInfo& info) {
+  const auto array = info[0].As<Napi::Array>();
+  std::vector<std::string> libraries;
+  for (uint32_t i = 0; i < array.Length(); ++i) libraries.push_back(array.Get(i).ToString().Utf8Value());
+  const auto failure = open_engine(libraries, info[1].ToString().Utf8Value());
+  if (failure.has_value()) return Napi::String::New(info.Env(), *failure);
+  return info.Env().Undefined();
+}
+
+// devices(): [{ kind, index, name, totalBytes, freeBytes }]
+Napi::Value devices(const Napi::CallbackInfo& info) {
+  const EngineApi& api = opened(info.Env());
+  std::vector<ad_device_info> found(api.devices(nullptr, 0));
+  found.resize(std::min(found.size(), api.devices(found.data(), found.size())));
+  Napi::Array list = Napi::Array::New(info.Env(), found.size());
+  for (uint32_t i = 0; i < found.size(); ++i) {
+    Napi::Object device = Napi::Object::New(info.Env());
+    device.Set("kind", found[i].kind == AD_CUDA ? "cuda" : "cpu");
+    device.Set("index", found[i].index);
+    device.Set("name", static_cast<const char*>(found[i].name));
+    device.Set("totalBytes", static_cast<double>(found[i].total_bytes));
+    device.Set("freeBytes", static_cast<double>(found[i].free_bytes));
+    list.Set(i, device);
+  }
+  return list;
+}
+
+Napi::Value cpu_capability(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), opened(info.Env()).cpu_capability());
+}
+
+// timesteps(scheduler): { timesteps: { shape, data } }
+Napi::Value timesteps(const Napi::CallbackInfo& info) {
+  const EngineApi& api = opened(info.Env());
+  const ad_scheduler scheduler = read_scheduler(info[0].As<Napi::Object>());
+  ad_result* result = nullptr;
+  ad_error error{};
+  const ad_status status = api.scheduler_timesteps(&scheduler, &result, &error);
+  if (status != AD_OK) {
+    Napi::Error failure = Napi::Error::New(info.Env(), error.message);
+    failure.Set("status", Napi::Number::New(info.Env(), status));
+    throw failure;
+  }
+  return take_result(info.Env(), api, result);
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  exports.Set("libtorchVersion", ANIMATEDIFF_LIBTORCH_VERSION);
+  exports.Set("open", Napi::Function::New(env, open));
+  exports.Set("devices", Napi::Function::New(env, devices));
+  exports.Set("cpuCapability", Napi::Function::New(env, cpu_capability));
+  exports.Set("timesteps", Napi::Function::New(env, timesteps));
+  exports.Set("Engine", EngineObject::define(env));
+  return exports;
+}
+
+}  // namespace
+}  // namespace addon
+
+Napi::Object initialise_addon(Napi::Env env, Napi::Object exports) { return addon::initialise(env, exports); }
+
+NODE_API_MODULE(animatediff_native, initialise_addon)

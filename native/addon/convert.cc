@@ -1,0 +1,154 @@
+#include "convert.h"
+
+#include <cstring>
+
+namespace addon {
+namespace {
+
+double number(const Napi::Object& object, const char* key) { return object.Get(key).ToNumber().DoubleValue(); }
+
+int32_t integer(const Napi::Object& object, const char* key) { return object.Get(key).ToNumber().Int32Value(); }
+
+int32_t flag(const Napi::Object& object, const char* key) { return object.Get(key).ToBoolean().Value() ? 1 : 0; }
+
+const char* keep(std::deque<std::string>& texts, const Napi::Value& value) {
+  return texts.emplace_back(value.ToString().Utf8Value()).c_str();
+}
+
+std::vector<int64_t> widen(const Napi::Value& value) {
+  const auto ids = value.As<Napi::Int32Array>();
+  return {ids.Data(), ids.Data() + ids.ElementLength()};
+}
+
+const ad_source* read_source(const Napi::Object& object, PlanStorage& storage) {
+  const auto& shape = storage.shapes.emplace_back(read_integers(object.Get("shape")));
+  const int64_t* strides = nullptr;
+  if (object.Get("strides").IsArray()) {
+    strides = storage.shapes.emplace_back(read_integers(object.Get("strides"))).data();
+  }
+  const Napi::Value file = object.Get("file");
+  return &storage.sources.emplace_back(ad_source{keep(storage.texts, file),
+                                                 static_cast<uint64_t>(object.Get("offset").ToNumber().Int64Value()),
+                                                 static_cast<ad_dtype>(integer(object, "dtype")), shape.data(),
+                                                 strides, static_cast<int32_t>(shape.size())});
+}
+
+template <typename Array>
+Napi::Value copy_elements(Napi::Env env, const ad_tensor& tensor, size_t count, size_t width) {
+  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, count * width);
+  if (count > 0) std::memcpy(buffer.Data(), tensor.data, count * width);
+  return Array::New(env, count, buffer, 0);
+}
+
+Napi::Value tensor_value(Napi::Env env, const ad_tensor& tensor) {
+  Napi::Array shape = Napi::Array::New(env, static_cast<size_t>(tensor.dims));
+  size_t count = 1;
+  for (int32_t i = 0; i < tensor.dims; ++i) {
+    shape.Set(static_cast<uint32_t>(i), static_cast<double>(tensor.shape[i]));
+    count *= static_cast<size_t>(tensor.shape[i]);
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("shape", shape);
+  switch (tensor.dtype) {
+    case AD_F32: object.Set("data", copy_elements<Napi::Float32Array>(env, tensor, count, 4)); break;
+    case AD_I64: object.Set("data", copy_elements<Napi::BigInt64Array>(env, tensor, count, 8)); break;
+    default: object.Set("data", copy_elements<Napi::Uint8Array>(env, tensor, count, 1)); break;
+  }
+  return object;
+}
+
+}  // namespace
+
+std::vector<int64_t> read_integers(const Napi::Value& value) {
+  const auto array = value.As<Napi::Array>();
+  std::vector<int64_t> integers;
+  integers.reserve(array.Length());
+  for (uint32_t i = 0; i < array.Length(); ++i) integers.push_back(array.Get(i).ToNumber().Int64Value());
+  return integers;
+}
+
+void read_plan(const Napi::Array& recipes, PlanStorage& storage) {
+  storage.recipes.reserve(recipes.Length());
+  for (uint32_t i = 0; i < recipes.Length(); ++i) {
+    const auto object = recipes.Get(i).As<Napi::Object>();
+    const auto& shape = storage.shapes.emplace_back(read_integers(object.Get("shape")));
+    ad_recipe recipe{};
+    recipe.kind = static_cast<ad_recipe_kind>(integer(object, "kind"));
+    recipe.target = keep(storage.texts, object.Get("target"));
+    recipe.shape = shape.data();
+    recipe.dims = static_cast<int32_t>(shape.size());
+    if (object.Get("source").IsObject()) recipe.source = read_source(object.Get("source").As<Napi::Object>(), storage);
+    storage.recipes.push_back(recipe);
+  }
+}
+
+void read_tensors(const Napi::Array& tensors, TensorStorage& storage) {
+  for (uint32_t i = 0; i < tensors.Length(); ++i) {
+    const auto object = tensors.Get(i).As<Napi::Object>();
+    const auto array = object.Get("data").As<Napi::TypedArray>();
+    const auto* const bytes = static_cast<const uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+    const auto& data = storage.data.emplace_back(bytes, bytes + array.ByteLength());
+    const auto& shape = storage.shapes.emplace_back(read_integers(object.Get("shape")));
+    const ad_dtype dtype = array.TypedArrayType() == napi_bigint64_array ? AD_I64 : AD_F32;
+    storage.tensors.push_back({data.data(), dtype, shape.data(), static_cast<int32_t>(shape.size())});
+  }
+}
+
+ad_scheduler read_scheduler(const Napi::Object& object) {
+  ad_scheduler scheduler{};
+  scheduler.betas = static_cast<ad_betas>(integer(object, "betas"));
+  scheduler.beta_start = number(object, "betaStart");
+  scheduler.beta_end = number(object, "betaEnd");
+  scheduler.spacing = static_cast<ad_spacing>(integer(object, "spacing"));
+  scheduler.steps = integer(object, "steps");
+  scheduler.steps_offset = integer(object, "stepsOffset");
+  scheduler.set_alpha_to_one = flag(object, "setAlphaToOne");
+  scheduler.prediction = static_cast<ad_prediction>(integer(object, "prediction"));
+  scheduler.eta = number(object, "eta");
+  return scheduler;
+}
+
+ad_engine_options read_engine_options(const Napi::Object& object) {
+  ad_engine_options options{};
+  options.device = static_cast<ad_device_kind>(integer(object, "device"));
+  options.device_index = integer(object, "deviceIndex");
+  options.dtype = static_cast<ad_dtype>(integer(object, "dtype"));
+  options.threads = integer(object, "threads");
+  return options;
+}
+
+void read_request(const Napi::Object& object, RequestStorage& storage) {
+  storage.prompt_ids = widen(object.Get("promptIds"));
+  storage.negative_ids = widen(object.Get("negativeIds"));
+  const auto seeds = object.Get("seeds").As<Napi::BigUint64Array>();
+  storage.seeds.assign(seeds.Data(), seeds.Data() + seeds.ElementLength());
+  ad_request& request = storage.request;
+  request.batch = integer(object, "batch");
+  request.frames = integer(object, "frames");
+  request.height = integer(object, "height");
+  request.width = integer(object, "width");
+  request.vae_scale_factor = integer(object, "vaeScaleFactor");
+  request.vae_scaling_factor = number(object, "vaeScalingFactor");
+  request.latent_channels = integer(object, "latentChannels");
+  request.tokens = integer(object, "tokens");
+  request.guidance_scale = number(object, "guidanceScale");
+  request.scheduler = read_scheduler(object.Get("scheduler").As<Napi::Object>());
+  request.norm_over_frames = flag(object, "normOverFrames");
+  request.motion_norm_over_frames = flag(object, "motionNormOverFrames");
+  request.preview = flag(object, "preview");
+  request.keep_floats = flag(object, "keepFloats");
+  request.prompt_ids = storage.prompt_ids.data();
+  request.negative_ids = storage.negative_ids.data();
+  request.seeds = storage.seeds.data();
+}
+
+Napi::Value take_result(Napi::Env env, const EngineApi& api, ad_result* result) {
+  Napi::Object object = Napi::Object::New(env);
+  for (size_t i = 0; i < api.result_count(result); ++i) {
+    object.Set(api.result_name(result, i), tensor_value(env, api.result_tensor(result, i)));
+  }
+  api.result_free(result);
+  return object;
+}
+
+}  // namespace addon

@@ -1,0 +1,48 @@
+// JavaScript values to the structs of the C interface and back. Values were validated in TypeScript.
+#pragma once
+
+#include <napi.h>
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "../engine/animatediff.h"
+#include "library.h"
+
+namespace addon {
+
+/** Recipes with everything they point to. */
+struct PlanStorage {
+  std::deque<std::string> texts;
+  std::deque<std::vector<int64_t>> shapes;
+  std::deque<ad_source> sources;
+  std::vector<ad_recipe> recipes;
+};
+
+/** Tensors with everything they point to. */
+struct TensorStorage {
+  std::deque<std::vector<uint8_t>> data;
+  std::deque<std::vector<int64_t>> shapes;
+  std::vector<ad_tensor> tensors;
+};
+
+/** A request with everything it points to. */
+struct RequestStorage {
+  std::vector<int64_t> prompt_ids;
+  std::vector<int64_t> negative_ids;
+  std::vector<uint64_t> seeds;
+  ad_request request{};
+};
+
+void read_plan(const Napi::Array& recipes, PlanStorage& storage);
+void read_tensors(const Napi::Array& tensors, TensorStorage& storage);
+void read_request(const Napi::Object& object, RequestStorage& storage);
+ad_scheduler read_scheduler(const Napi::Object& object);
+ad_engine_options read_engine_options(const Napi::Object& object);
+std::vector<int64_t> read_integers(const Napi::Value& value);
+
+/** `{ name: { shape, data } }` with data copied into typed arrays, and frees the result. */
+Napi::Value take_result(Napi::Env env, const EngineApi& api, ad_result* result);
+
+}  // namespace addon

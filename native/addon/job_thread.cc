@@ -1,0 +1,131 @@
+#include "job_thread.h"
+
+#include <cstring>
+#include <vector>
+
+namespace addon {
+namespace {
+
+// A progress report on its way to JavaScript.
+struct Report {
+  Job* job;
+  ad_phase phase;
+  double done;
+  double total;
+  std::vector<uint8_t> preview;
+  std::vector<int64_t> shape;
+};
+
+Napi::Value preview_value(Napi::Env env, const Report& report) {
+  if (report.preview.empty()) return env.Undefined();
+  Napi::Object preview = Napi::Object::New(env);
+  Napi::Uint8Array data = Napi::Uint8Array::New(env, report.preview.size());
+  std::memcpy(data.Data(), report.preview.data(), report.preview.size());
+  preview.Set("data", data);
+  preview.Set("frames", static_cast<double>(report.shape[0]));
+  preview.Set("height", static_cast<double>(report.shape[1]));
+  preview.Set("width", static_cast<double>(report.shape[2]));
+  return preview;
+}
+
+Napi::Error to_error(Napi::Env env, const Job& job) {
+  Napi::Error error = Napi::Error::New(env, job.error.message);
+  error.Set("status", Napi::Number::New(env, job.status));
+  error.Set("detail", Napi::String::New(env, job.error.detail));
+  return error;
+}
+
+}  // namespace
+
+JobThread::JobThread(Napi::Env env)
+    : to_javascript_(Napi::ThreadSafeFunction::New(
+          env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "animatediff-native", 0, 1)) {
+  to_javascript_.Unref(env);
+  thread_ = std::thread([this] { loop(); });
+}
+
+JobThread::~JobThread() { stop(); }
+
+Napi::Promise JobThread::submit(Napi::Env env, std::unique_ptr<Job> job) {
+  Napi::Promise promise = job->deferred.Promise();
+  if (pending_++ == 0) to_javascript_.Ref(env);
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(job));
+  }
+  wake_.notify_one();
+  return promise;
+}
+
+void JobThread::cancel() { cancelled_ = 1; }
+
+void JobThread::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    stopping_ = true;
+    // Jobs hold JavaScript references; when they can no longer be settled they are left to the process.
+    for (auto& job : queue_) static_cast<void>(job.release());
+    queue_.clear();
+  }
+  cancelled_ = 1;
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+  to_javascript_.Release();
+}
+
+void JobThread::loop() {
+  for (;;) {
+    std::unique_ptr<Job> job;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (stopping_) return;
+      job = std::move(queue_.front());
+      queue_.pop_front();
+      cancelled_ = 0;
+    }
+    execute(std::move(job));
+  }
+}
+
+void JobThread::execute(std::unique_ptr<Job> job) {
+  ProgressContext context{this, job.get()};
+  const ad_callbacks callbacks{&context, job->progress.IsEmpty() ? nullptr : &JobThread::report, &cancelled_};
+  job->status = job->run(callbacks, &job->error);
+  Job* const raw = job.release();
+  const auto settle_job = [this, raw](Napi::Env env, Napi::Function) { settle(env, std::unique_ptr<Job>(raw)); };
+  to_javascript_.BlockingCall(settle_job);
+}
+
+void JobThread::report(void* context, ad_phase phase, uint64_t done, uint64_t total, const ad_tensor* preview) {
+  auto* const progress = static_cast<ProgressContext*>(context);
+  auto* const report = new Report{progress->job, phase, static_cast<double>(done), static_cast<double>(total), {}, {}};
+  if (preview != nullptr) {
+    report->shape.assign(preview->shape, preview->shape + preview->dims);
+    size_t bytes = 1;
+    for (const int64_t size : report->shape) bytes *= static_cast<size_t>(size);
+    const auto* const data = static_cast<const uint8_t*>(preview->data);
+    report->preview.assign(data, data + bytes);
+  }
+  const auto call = [report](Napi::Env env, Napi::Function) {
+    const std::unique_ptr<Report> owned(report);
+    owned->job->progress.Call({Napi::Number::New(env, owned->phase), Napi::Number::New(env, owned->done),
+                               Napi::Number::New(env, owned->total), preview_value(env, *owned)});
+  };
+  if (progress->thread->to_javascript_.BlockingCall(call) != napi_ok) delete report;
+}
+
+void JobThread::settle(Napi::Env env, std::unique_ptr<Job> job) {
+  const Napi::HandleScope scope(env);
+  if (--pending_ == 0) to_javascript_.Unref(env);
+  if (job->status == AD_OK) {
+    job->deferred.Resolve(job->value ? job->value(env) : env.Undefined());
+  } else {
+    job->deferred.Reject(to_error(env, *job).Value());
+  }
+  // Last, since it may release the object that owns this thread.
+  if (job->finished) job->finished(env);
+}
+
+}  // namespace addon

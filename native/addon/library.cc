@@ -1,0 +1,84 @@
+#include "library.h"
+
+#include <dlfcn.h>
+
+#include <mutex>
+
+namespace addon {
+namespace {
+
+struct Process {
+  std::mutex mutex;
+  std::vector<std::string> libraries;
+  std::string engine;
+  std::optional<EngineApi> api;
+};
+
+// Shared by every environment (worker threads) of the process; never destroyed.
+Process& process() {
+  static auto* const instance = new Process();
+  return *instance;
+}
+
+std::string last_error() {
+  const char* text = ::dlerror();
+  return text != nullptr ? text : "unknown reason";
+}
+
+template <typename Function>
+bool resolve(void* handle, const char* name, Function& function) {
+  function = reinterpret_cast<Function>(::dlsym(handle, name));
+  return function != nullptr;
+}
+
+bool resolve_all(void* handle, EngineApi& api) {
+  return resolve(handle, "ad_abi_version", api.abi_version) &&
+         resolve(handle, "ad_libtorch_version", api.libtorch_version) &&
+         resolve(handle, "ad_cpu_capability", api.cpu_capability) && resolve(handle, "ad_devices", api.devices) &&
+         resolve(handle, "ad_engine_create", api.engine_create) &&
+         resolve(handle, "ad_engine_destroy", api.engine_destroy) &&
+         resolve(handle, "ad_engine_bind", api.engine_bind) && resolve(handle, "ad_engine_bake", api.engine_bake) &&
+         resolve(handle, "ad_engine_load_archive", api.engine_load_archive) &&
+         resolve(handle, "ad_engine_generate", api.engine_generate) &&
+         resolve(handle, "ad_engine_forward", api.engine_forward) &&
+         resolve(handle, "ad_engine_memory", api.engine_memory) &&
+         resolve(handle, "ad_scheduler_timesteps", api.scheduler_timesteps) &&
+         resolve(handle, "ad_result_count", api.result_count) &&
+         resolve(handle, "ad_result_name", api.result_name) &&
+         resolve(handle, "ad_result_tensor", api.result_tensor) &&
+         resolve(handle, "ad_result_free", api.result_free);
+}
+
+}  // namespace
+
+std::optional<std::string> open_engine(const std::vector<std::string>& libraries, const std::string& engine) {
+  Process& state = process();
+  const std::lock_guard lock(state.mutex);
+  if (state.api.has_value()) {
+    if (state.engine == engine && state.libraries == libraries) return std::nullopt;
+    return "another LibTorch is already open in this process (" +
+           (state.libraries.empty() ? state.engine : state.libraries.back()) +
+           "); a process can use one, chosen by the first call";
+  }
+  for (const std::string& library : libraries) {
+    if (::dlopen(library.c_str(), RTLD_LAZY | RTLD_GLOBAL) == nullptr) return last_error();
+  }
+  void* handle = ::dlopen(engine.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) return last_error();
+  EngineApi api{};
+  if (!resolve_all(handle, api) || api.abi_version() != AD_ABI_VERSION) {
+    return engine + " belongs to another version of animatediff-native; rebuild or reinstall the package";
+  }
+  state.libraries = libraries;
+  state.engine = engine;
+  state.api = api;
+  return std::nullopt;
+}
+
+const EngineApi* engine_api() {
+  Process& state = process();
+  const std::lock_guard lock(state.mutex);
+  return state.api.has_value() ? &*state.api : nullptr;
+}
+
+}  // namespace addon

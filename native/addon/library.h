@@ -1,0 +1,42 @@
+// The engine library, opened by absolute path after LibTorch, once per process and never closed.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "../engine/animatediff.h"
+
+namespace addon {
+
+/** The C interface as function pointers; this file links neither LibTorch nor the engine. */
+struct EngineApi {
+  decltype(&ad_abi_version) abi_version;
+  decltype(&ad_libtorch_version) libtorch_version;
+  decltype(&ad_cpu_capability) cpu_capability;
+  decltype(&ad_devices) devices;
+  decltype(&ad_engine_create) engine_create;
+  decltype(&ad_engine_destroy) engine_destroy;
+  decltype(&ad_engine_bind) engine_bind;
+  decltype(&ad_engine_bake) engine_bake;
+  decltype(&ad_engine_load_archive) engine_load_archive;
+  decltype(&ad_engine_generate) engine_generate;
+  decltype(&ad_engine_forward) engine_forward;
+  decltype(&ad_engine_memory) engine_memory;
+  decltype(&ad_scheduler_timesteps) scheduler_timesteps;
+  decltype(&ad_result_count) result_count;
+  decltype(&ad_result_name) result_name;
+  decltype(&ad_result_tensor) result_tensor;
+  decltype(&ad_result_free) result_free;
+};
+
+/**
+ * Opens `libraries` in order with global symbols, then the engine. Returns an error sentence, or nothing on success.
+ * Later calls with the same paths do nothing; other paths are refused, since a process holds one LibTorch.
+ */
+std::optional<std::string> open_engine(const std::vector<std::string>& libraries, const std::string& engine);
+
+/** The opened engine, or null. */
+const EngineApi* engine_api();
+
+}  // namespace addon
