@@ -1,0 +1,85 @@
+// The C interface itself: errors instead of exceptions, results, refusal of what was not bound.
+
+#include "../engine/animatediff.h"
+
+#include <cstring>
+
+#include "check.h"
+
+namespace {
+
+ad_engine* make_engine() {
+  const ad_engine_options options{AD_CPU, 0, AD_F32, 1};
+  ad_engine* engine = nullptr;
+  ad_error error{};
+  EXPECT(ad_engine_create(&options, &engine, &error) == AD_OK);
+  return engine;
+}
+
+void cpu_is_always_listed() {
+  ad_device_info devices[8]{};
+  const size_t count = ad_devices(devices, 8);
+  EXPECT(count >= 1);
+  EXPECT(devices[0].kind == AD_CPU);
+  EXPECT(devices[0].total_bytes > 0);
+}
+
+void cuda_is_never_replaced_by_the_cpu() {
+  const ad_engine_options options{AD_CUDA, 99, AD_F16, 0};
+  ad_engine* engine = nullptr;
+  ad_error error{};
+  EXPECT(ad_engine_create(&options, &engine, &error) == AD_DEVICE_UNAVAILABLE);
+  EXPECT(engine == nullptr);
+  EXPECT(std::strlen(error.message) > 20);
+}
+
+void networks_run_in_floating_point_only() {
+  const ad_engine_options options{AD_CPU, 0, AD_I64, 0};
+  ad_engine* engine = nullptr;
+  EXPECT(ad_engine_create(&options, &engine, nullptr) == AD_INVALID_ARGUMENT);
+}
+
+void an_empty_engine_says_what_it_lacks() {
+  ad_engine* engine = make_engine();
+  ad_request request{};
+  ad_result* result = nullptr;
+  ad_error error{};
+  EXPECT(ad_engine_generate(engine, &request, nullptr, &result, &error) == AD_WEIGHTS_MISSING);
+  EXPECT(std::strstr(error.message, "text_encoder") != nullptr);
+  EXPECT(result == nullptr);
+  ad_engine_destroy(engine);
+}
+
+void files_that_are_not_archives_are_refused() {
+  ad_engine* engine = make_engine();
+  ad_result* result = nullptr;
+  ad_error error{};
+  EXPECT(ad_engine_load_archive(engine, "/nonexistent.pt", &result, &error) == AD_FILE_NOT_FOUND);
+  EXPECT(ad_engine_load_archive(engine, "/proc/self/exe", &result, &error) == AD_FILE_CORRUPT);
+  EXPECT(ad_engine_bind(engine, AD_UNET, "/nonexistent.pt", nullptr, 0, nullptr, &error) == AD_FILE_NOT_FOUND);
+  ad_engine_destroy(engine);
+}
+
+void timesteps_come_back_as_a_named_tensor() {
+  ad_scheduler scheduler{AD_LINEAR, 0.00085, 0.012, AD_TRAILING, 4, 1, 1, AD_EPSILON, 0.0};
+  ad_result* result = nullptr;
+  EXPECT(ad_scheduler_timesteps(&scheduler, &result, nullptr) == AD_OK);
+  EXPECT(ad_result_count(result) == 1);
+  EXPECT(std::strcmp(ad_result_name(result, 0), "timesteps") == 0);
+  const ad_tensor tensor = ad_result_tensor(result, 0);
+  EXPECT(tensor.dtype == AD_I64 && tensor.dims == 1 && tensor.shape[0] == 4);
+  EXPECT(static_cast<const int64_t*>(tensor.data)[3] == 249);
+  ad_result_free(result);
+}
+
+}  // namespace
+
+int main() {
+  cpu_is_always_listed();
+  cuda_is_never_replaced_by_the_cpu();
+  networks_run_in_floating_point_only();
+  an_empty_engine_says_what_it_lacks();
+  files_that_are_not_archives_are_refused();
+  timesteps_come_back_as_a_named_tensor();
+  return check::finish("interface");
+}

@@ -1,0 +1,121 @@
+// Reading parameters from files: casts, strides, refusals.
+
+#include "../engine/weights.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/zeros.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <vector>
+
+#include "../engine/error.h"
+#include "check.h"
+
+using animatediff::read_parameter;
+using animatediff::SourceFiles;
+
+namespace {
+
+const std::string& folder() {
+  static const std::string path = [] {
+    const auto made = std::filesystem::temp_directory_path() / ("animatediff-weights-" + std::to_string(::getpid()));
+    std::filesystem::create_directories(made);
+    return made.string();
+  }();
+  return path;
+}
+
+std::string write(const std::string& name, const at::Tensor& tensor) {
+  const std::string path = folder() + "/" + name;
+  std::ofstream out(path, std::ios::binary);
+  out.write(static_cast<const char*>(tensor.const_data_ptr()), static_cast<std::streamsize>(tensor.nbytes()));
+  return path;
+}
+
+struct Case {
+  std::string file;
+  std::vector<int64_t> shape;
+  std::vector<int64_t> source_shape;
+  ad_dtype dtype = AD_F32;
+  uint64_t offset = 0;
+  std::vector<int64_t> strides = {};
+  ad_recipe_kind kind = AD_COPY;
+};
+
+at::Tensor read(const Case& example, c10::ScalarType dtype = at::kFloat) {
+  const ad_source source{example.file.c_str(), example.offset, example.dtype, example.source_shape.data(),
+                         example.strides.empty() ? nullptr : example.strides.data(),
+                         static_cast<int32_t>(example.source_shape.size())};
+  const ad_recipe recipe{example.kind, "target", example.shape.data(), static_cast<int32_t>(example.shape.size()),
+                         &source};
+  SourceFiles files;
+  return read_parameter(recipe, files, dtype, at::kCPU);
+}
+
+at::Tensor numbers(int64_t count) { return at::arange(count, at::TensorOptions().dtype(at::kFloat)); }
+
+void every_type_is_cast() {
+  const at::Tensor values = numbers(12);
+  EXPECT(read({write("f32", values), {12}, {12}}).equal(values));
+  EXPECT(read({write("f16", values.to(at::kHalf)), {3, 4}, {12}, AD_F16}).equal(values.view({3, 4})));
+  EXPECT(read({write("bf16", values.to(at::kBFloat16)), {12}, {12, 1, 1}, AD_BF16}).equal(values));
+  EXPECT(read({write("f64", values.to(at::kDouble)), {12}, {12}, AD_F64}).equal(values));
+  EXPECT(read({write("f8", values.to(at::kFloat8_e4m3fn)), {12}, {12}, AD_F8_E4M3}).equal(values));
+  EXPECT(read({write("f32", values), {12}, {12}}, at::kHalf).scalar_type() == at::kHalf);
+}
+
+void tensors_larger_than_the_buffer_are_whole() {
+  const at::Tensor values = (numbers(5'000'000) % 2048).to(at::kHalf);
+  EXPECT(read({write("large", values), {5'000'000}, {5'000'000}, AD_F16}).equal(values.to(at::kFloat)));
+}
+
+void offsets_and_strides_are_followed() {
+  const at::Tensor values = numbers(12);
+  const std::string file = write("strided", values);
+  EXPECT(read({file, {4}, {4}, AD_F32, 8 * sizeof(float)}).equal(values.narrow(0, 8, 4)));
+  EXPECT(read({file, {3, 4}, {3, 4}, AD_F32, 0, {1, 3}}).equal(values.view({4, 3}).t()));
+}
+
+void damage_is_refused() {
+  const std::string file = write("short", numbers(4));
+  EXPECT_STATUS(read({file, {8}, {8}}), AD_FILE_CORRUPT);
+  EXPECT_STATUS(read({file, {2}, {4}}), AD_WEIGHTS_SHAPE);
+  EXPECT_STATUS(read({folder() + "/none", {4}, {4}}), AD_FILE_NOT_FOUND);
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    at::Tensor values = numbers(9);
+    values[7] = bad;
+    EXPECT_STATUS(read({write("bad", values), {9}, {9}}), AD_WEIGHTS_NOT_FINITE);
+    EXPECT_STATUS(read({write("bad", values.to(at::kHalf)), {9}, {9}, AD_F16}), AD_WEIGHTS_NOT_FINITE);
+    EXPECT_STATUS(read({write("bad", values.to(at::kBFloat16)), {9}, {9}, AD_BF16}), AD_WEIGHTS_NOT_FINITE);
+  }
+  EXPECT_STATUS(read({write("wide", numbers(4) * 1e5), {4}, {4}}, at::kHalf), AD_WEIGHTS_NOT_FINITE);
+}
+
+void positions_are_the_sinusoid_unless_the_file_differs() {
+  const at::Tensor exact = animatediff::sinusoidal_positions(24, 320);
+  EXPECT_NEAR(exact[0][1][0].item().toDouble(), std::sin(1.0), 1e-6);
+  EXPECT_NEAR(exact[0][23][1].item().toDouble(), std::cos(23.0), 1e-6);
+  EXPECT_NEAR(exact[0][5][2].item().toDouble(), std::sin(5.0 * std::exp(-2.0 * std::log(10000.0) / 320.0)), 1e-6);
+  const Case rounded{write("pe", exact.to(at::kHalf)), {1, 24, 320}, {1, 24, 320}, AD_F16, 0, {},
+                     AD_POSITION_ENCODING};
+  EXPECT(read(rounded).equal(exact));
+  const at::Tensor stretched = animatediff::sinusoidal_positions(48, 320).narrow(1, 24, 24).contiguous();
+  const Case other{write("pe2", stretched), {1, 24, 320}, {1, 24, 320}, AD_F32, 0, {}, AD_POSITION_ENCODING};
+  EXPECT(read(other).equal(stretched));
+}
+
+}  // namespace
+
+int main() {
+  every_type_is_cast();
+  tensors_larger_than_the_buffer_are_whole();
+  offsets_and_strides_are_followed();
+  damage_is_refused();
+  positions_are_the_sinusoid_unless_the_file_differs();
+  std::filesystem::remove_all(folder());
+  return check::finish("weights");
+}
