@@ -1,0 +1,57 @@
+/** `animatediff-native bake`: a model and its motion module in one archive for deployment. */
+import type { CommandModule } from 'yargs';
+import type { Context, GlobalFlags } from '../context.ts';
+import { type Flags, MODEL_FLAGS, yargsOptions } from '../flags.ts';
+import { createReport } from '../report.ts';
+import type { FlagValues } from '../request.ts';
+
+const BAKE_FLAGS: Flags = {
+  out: { describe: 'Archive to write, such as model.pt', kind: 'path', alias: 'o' },
+};
+
+export const BAKE_COMMAND_FLAGS = { ...MODEL_FLAGS, ...BAKE_FLAGS };
+
+async function bake(values: GlobalFlags & FlagValues, context: Context): Promise<void> {
+  const [{ need, pathFlag, readRequest }, { loadModel }, { AnimateDiffError, invalidArgument }] =
+    await Promise.all([import('../request.ts'), import('../model.ts'), import('../../errors.ts')]);
+  const report = createReport(context, values);
+  const { folder } = context;
+  const config = await readRequest(MODEL_FLAGS, values, folder);
+  need(config, 'base');
+  const out = pathFlag('out', values, folder);
+  if (out === undefined) {
+    throw new AnimateDiffError('ERR_INVALID_ARGUMENT', 'Nothing says where to write. Give `--out model.pt`.');
+  }
+  if (!out.endsWith('.pt')) throw invalidArgument('--out', 'a file name that ends in .pt', out);
+  const { pipeline, notices } = await loadModel(
+    config,
+    pathFlag('libtorch', values, folder),
+    context,
+    report,
+  );
+  try {
+    await pipeline.bake(out);
+    report.line(out);
+    report.document({ path: out, pipeline: pipeline.info, notices });
+  } finally {
+    await pipeline.close();
+  }
+}
+
+/** The command for yargs. */
+export function bakeCommand(context: Context): CommandModule<GlobalFlags, GlobalFlags> {
+  return {
+    command: 'bake [config]',
+    describe: 'Write base, checkpoint and motion module as one self-contained TorchScript archive',
+    builder: (yargs) =>
+      yargs
+        .positional('config', { describe: 'YAML configuration, of which the model is used', type: 'string' })
+        .options(yargsOptions(MODEL_FLAGS, 'Model:'))
+        .options(yargsOptions(BAKE_FLAGS, 'Files:'))
+        .example([
+          ['$0 bake --base sd15.safetensors --motion-module mm_sd_v15_v2.ckpt --out cat.pt', 'Bake a model'],
+          ['$0 generate --base cat.pt -p "a cat in the rain"', 'Use it: it needs no other file'],
+        ]),
+    handler: (values) => bake(values, context),
+  };
+}

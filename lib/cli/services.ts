@@ -1,0 +1,48 @@
+/**
+ * The parts of the package that commands call, behind one object, so that tests can give others and so
+ * that `--help` and a wrong flag never load the engine. Each is imported when it is first called.
+ */
+import type { Clip } from '../clip.ts';
+import type { DiagnoseOptions, DoctorReport } from '../libtorch/doctor.ts';
+import type { InstallOptions, InstallResult } from '../libtorch/install.ts';
+import type { Compat, Dtype, GenerateOptions, LoadOptions } from '../options.ts';
+import type { SavedFile } from '../output/encode.ts';
+import type { GridClip, GridOptions } from '../output/grid.ts';
+import type { InspectReport } from '../weights/identify.ts';
+
+/** A clip, as far as commands use it. */
+export type SavableClip = GridClip & Pick<Clip, 'save'>;
+
+/** Facts about a loaded model, as plain data. */
+export interface PipelineInfo {
+  readonly device: string;
+  readonly dtype: Exclude<Dtype, 'auto'>;
+  readonly compat: Compat;
+  readonly motion?: { readonly maxFrames: number };
+}
+
+/** A loaded model, as far as commands use it. */
+export interface Pipeline {
+  readonly info: PipelineInfo;
+  generate(options: GenerateOptions & { readonly prompt: string }): Promise<SavableClip>;
+  bake(file: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Services {
+  load(options: LoadOptions): Promise<Pipeline>;
+  saveGrid(clips: readonly SavableClip[], file: string, options: GridOptions): Promise<SavedFile>;
+  inspect(file: string): Promise<InspectReport>;
+  install(options: InstallOptions): Promise<InstallResult>;
+  diagnose(options: DiagnoseOptions): Promise<DoctorReport>;
+  formatDiagnosis(report: DoctorReport): Promise<string>;
+}
+
+export const services: Services = {
+  load: async (options) => (await import('../animatediff.ts')).AnimateDiff.load(options),
+  saveGrid: async (...args) => (await import('../output/grid.ts')).saveGrid(...args),
+  inspect: async (file) => (await import('../weights/identify.ts')).inspectPath(file),
+  install: async (options) => (await import('../libtorch/install.ts')).install(options),
+  diagnose: async (options) => (await import('../libtorch/doctor.ts')).diagnose(options),
+  formatDiagnosis: async (report) => (await import('../libtorch/doctor.ts')).formatReport(report),
+};

@@ -1,0 +1,177 @@
+/**
+ * What a configuration file may say: the keys, their types and ranges, as one zod schema. The command
+ * line checks its flags against the same schema. The keys are those of `LoadOptions` and
+ * `GenerateOptions`, plus how results are written; the JSON Schema for editors is derived from here.
+ */
+import { z } from 'zod';
+import {
+  BETA_SCHEDULES,
+  CLIP_FORMATS,
+  COMPATS,
+  DTYPES,
+  MOTION_VERSIONS,
+  orList,
+  PREDICTION_TYPES,
+  SCHEDULERS,
+  TIMESTEP_SPACINGS,
+} from './choices.ts';
+
+/** The end of the sentence “Expected …” for a value, kept beside the schema that it describes. */
+export const expectations = z.registry<{ readonly expected: string }>();
+
+/** Greatest seed: seeds are unsigned 64-bit. */
+export const MAX_SEED = 2n ** 64n - 1n;
+
+function expecting<T extends z.ZodType>(schema: T, expected: string): T {
+  expectations.add(schema, { expected });
+  return schema;
+}
+
+function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
+  return expecting(z.enum(values), orList(values));
+}
+
+const count = (max: number, what = 'an integer') =>
+  expecting(z.int().min(1).max(max), `${what} from 1 to ${max}`);
+
+const text = () => expecting(z.string(), 'text (in quotes if it looks like a number, a list or a mapping)');
+
+const file = () => expecting(z.string().min(1), 'the path of a file or folder');
+
+const pixels = () =>
+  expecting(z.int().min(8).max(4096).multipleOf(8), 'pixels, a multiple of 8 from 8 to 4096');
+
+// `z.templateLiteral` would let `cuda:-1` through.
+const cudaDevice = z.string().regex(/^cuda:(0|[1-9][0-9]{0,2})$/) as unknown as z.ZodType<`cuda:${number}`>;
+
+const beta = () => expecting(z.number().min(1e-8).max(0.5), 'a number from 1e-8 to 0.5');
+
+function seedText(value: string): boolean {
+  return value === '-1' || (/^\d{1,20}$/.test(value) && BigInt(value) <= MAX_SEED);
+}
+
+/** One seed. YAML integers beyond 2^53 arrive as bigint, so no digit is lost. */
+export const seedSchema = expecting(
+  z.union([z.int().min(-1), z.bigint().min(-1n).max(MAX_SEED), z.string().refine(seedText)]),
+  `an integer from 0 to ${MAX_SEED}, or -1 to draw one`,
+);
+
+const schedulerSchema = z.union([
+  z.enum(SCHEDULERS),
+  z.strictObject({
+    name: oneOf(SCHEDULERS),
+    timestepSpacing: oneOf(TIMESTEP_SPACINGS)
+      .optional()
+      .describe('Which timesteps are taken. Default: leading.'),
+    eta: expecting(z.number().min(0).max(1), 'a number from 0 to 1')
+      .optional()
+      .describe('Noise added at each step: 0 is deterministic, 1 is ancestral. Default: 0.'),
+    betaSchedule: oneOf(BETA_SCHEDULES)
+      .optional()
+      .describe('Default: linear, as motion modules were trained.'),
+    betaStart: beta().optional().describe('Default: 0.00085.'),
+    betaEnd: beta().optional().describe('Default: 0.012.'),
+    stepsOffset: expecting(z.int().min(0).max(999), 'an integer from 0 to 999')
+      .optional()
+      .describe('Default: 1.'),
+    setAlphaToOne: expecting(z.boolean(), 'true or false')
+      .optional()
+      .describe("Alpha of the last step is 1. Default: true for compat 'original', else false."),
+    predictionType: oneOf(PREDICTION_TYPES).optional().describe('What the UNet predicts. Default: epsilon.'),
+  }),
+]);
+
+const motionModuleSchema = z.union([
+  file(),
+  z.strictObject({
+    path: file(),
+    version: oneOf(MOTION_VERSIONS).optional().describe('Only where the file does not tell v1 from v3.'),
+  }),
+]);
+
+/** Keys of `LoadOptions`: which files make the model, and where it runs. */
+const loadShape = {
+  base: file()
+    .optional()
+    .describe('Stable Diffusion 1.5: an LDM .safetensors or .ckpt, a diffusers folder, or a baked archive.'),
+  checkpoint: file().optional().describe('Personalised (DreamBooth) checkpoint laid over the base.'),
+  motionModule: expecting(motionModuleSchema, 'a path, or a mapping with path and version')
+    .optional()
+    .describe('Motion module file or MotionAdapter folder. Without one, single images are made.'),
+  device: expecting(z.union([z.enum(['auto', 'cpu', 'cuda']), cudaDevice]), 'auto, cpu, cuda or cuda:N')
+    .optional()
+    .describe('auto, cpu, cuda or cuda:N. Default: auto.'),
+  dtype: oneOf(DTYPES).optional().describe('Default: auto (float32 on the CPU, float16 on CUDA).'),
+  compat: oneOf(COMPATS).optional().describe('Whose numbers are reproduced. Default: original.'),
+  threads: count(1024).optional().describe('CPU threads. Default: the number of physical cores.'),
+};
+
+/** Keys of `GenerateOptions`: what is made. */
+const generateShape = {
+  prompt: expecting(z.union([text(), z.array(text()).min(1)]), 'text or a list of texts')
+    .optional()
+    .describe('One prompt or a list; each makes one clip.'),
+  negativePrompt: expecting(z.union([text(), z.array(text()).min(1)]), 'text or a list of texts')
+    .optional()
+    .describe('One for all prompts, or one per prompt.'),
+  seed: expecting(
+    z.union([seedSchema, z.array(seedSchema).min(1)]),
+    `an integer from 0 to ${MAX_SEED}, -1, or a list of them`,
+  )
+    .optional()
+    .describe('One for all prompts, or one per prompt. -1 draws one. Default: -1.'),
+  frames: count(100_000).optional().describe('Default: 16 with a motion module, 1 without.'),
+  width: pixels().optional().describe("Pixels, a multiple of 8. Default: the model's own size (512)."),
+  height: pixels().optional().describe("Pixels, a multiple of 8. Default: the model's own size (512)."),
+  steps: count(1000).optional().describe('Sampling steps. Default: 25.'),
+  guidanceScale: expecting(z.number().min(0).max(1000), 'a number from 0 to 1000')
+    .optional()
+    .describe('Classifier-free guidance, on when above 1. Default: 7.5.'),
+  scheduler: expecting(schedulerSchema, 'ddim, or a mapping with name and the options of the scheduler')
+    .optional()
+    .describe('Default: ddim.'),
+};
+
+/** Keys about the files that are written. */
+const outputShape = {
+  out: file()
+    .optional()
+    .describe(
+      'Folder, or file for a single clip, relative to this file. Default: samples/ where the command runs.',
+    ),
+  format: oneOf(CLIP_FORMATS).optional().describe('Default: gif; png for single images.'),
+  fps: expecting(z.number().min(0.1).max(90), 'frames per second from 0.1 to 90')
+    .optional()
+    .describe('Frames per second, at most 50 for GIF. Default: 8.'),
+  loop: expecting(z.int().min(0).max(65535), 'an integer from 0 (forever) to 65535')
+    .optional()
+    .describe('How often the animation plays; 0 is forever. Default: 0.'),
+  columns: count(1000).optional().describe('Clips per row of the grid. Default: 4.'),
+};
+
+/** The whole file. */
+export const configSchema = expecting(
+  z.strictObject({ ...loadShape, ...generateShape, ...outputShape }),
+  'a mapping of keys, such as `prompt: a cat`',
+);
+
+/** A checked configuration. Seeds keep the type they were written in; every key is optional. */
+export type Config = z.output<typeof configSchema>;
+
+function keysOf<T extends object>(shape: T): readonly (keyof T & keyof Config)[] {
+  return Object.keys(shape) as (keyof T & keyof Config)[];
+}
+
+/** Names of the keys that go to `AnimateDiff.load`. */
+export const LOAD_KEYS = keysOf(loadShape);
+/** Names of the keys that go to `generate`. */
+export const GENERATE_KEYS = keysOf(generateShape);
+/** Names of the keys about the files that are written. */
+export const OUTPUT_KEYS = keysOf(outputShape);
+
+/** The keys of a configuration that are among `keys`, without those that are not set. */
+export function pick<K extends keyof Config>(config: Config, keys: readonly K[]): Pick<Config, K> {
+  const chosen: Pick<Config, K> = {} as Pick<Config, K>;
+  for (const key of keys) if (config[key] !== undefined) chosen[key] = config[key];
+  return chosen;
+}
