@@ -61,7 +61,8 @@ export function seen(value: unknown): string {
   if (typeof value === 'string') return value.length > 120 ? `'${value.slice(0, 117)}…'` : `'${value}'`;
   if (typeof value === 'bigint') return `${value}n`;
   if (value === null || ['number', 'boolean', 'undefined'].includes(typeof value)) return String(value);
-  if (Array.isArray(value)) return `[${value.slice(0, 6).map(seen).join(', ')}${value.length > 6 ? ', …' : ''}]`;
+  if (Array.isArray(value))
+    return `[${value.slice(0, 6).map(seen).join(', ')}${value.length > 6 ? ', …' : ''}]`;
   return typeof value === 'function' ? 'a function' : 'an object';
 }
 
@@ -70,7 +71,11 @@ export function seen(value: unknown): string {
  * “Expected <expected> for `<name>`, got <value>.”
  */
 export function invalidArgument(name: string, expected: string, value: unknown): AnimateDiffError {
-  return new AnimateDiffError('ERR_INVALID_ARGUMENT', `Expected ${expected} for \`${name}\`, got ${seen(value)}.`, {
-    details: { option: name, expected, value: seen(value) },
-  });
+  return new AnimateDiffError(
+    'ERR_INVALID_ARGUMENT',
+    `Expected ${expected} for \`${name}\`, got ${seen(value)}.`,
+    {
+      details: { option: name, expected, value: seen(value) },
+    },
+  );
 }

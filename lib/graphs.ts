@@ -51,7 +51,10 @@ export function graphFamilies(): readonly GraphFamily[] {
   if (families === undefined) {
     const file = path.join(GRAPH_FOLDER, 'manifest.json');
     if (!existsSync(file)) {
-      throw new AnimateDiffError('ERR_NATIVE_NOT_FOUND', `The graphs of this package are missing: no ${file}. Reinstall animatediff-native.`);
+      throw new AnimateDiffError(
+        'ERR_NATIVE_NOT_FOUND',
+        `The graphs of this package are missing: no ${file}. Reinstall animatediff-native.`,
+      );
     }
     families = (JSON.parse(readFileSync(file, 'utf8')) as { families: GraphFamily[] }).families;
   }

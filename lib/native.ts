@@ -156,7 +156,18 @@ const STATUS_ABORTED = 11;
 
 // Order of `ad_dtype` and `ad_role`.
 const DTYPES: readonly DType[] = [
-  'F64', 'F32', 'F16', 'BF16', 'F8_E4M3', 'F8_E5M2', 'I64', 'I32', 'I16', 'I8', 'U8', 'BOOL',
+  'F64',
+  'F32',
+  'F16',
+  'BF16',
+  'F8_E4M3',
+  'F8_E5M2',
+  'I64',
+  'I32',
+  'I16',
+  'I8',
+  'U8',
+  'BOOL',
 ];
 const ROLES: readonly Role[] = ['text_encoder', 'unet', 'vae_decoder', 'vae_encoder'];
 
@@ -186,7 +197,10 @@ export function addonPath(): string {
 export function enginePath(): string {
   const file = path.join(path.dirname(addonPath()), 'libanimatediff.so');
   if (!existsSync(file)) {
-    throw new AnimateDiffError('ERR_NATIVE_NOT_FOUND', `The engine ${file} is missing. Reinstall animatediff-native.`);
+    throw new AnimateDiffError(
+      'ERR_NATIVE_NOT_FOUND',
+      `The engine ${file} is missing. Reinstall animatediff-native.`,
+    );
   }
   return file;
 }

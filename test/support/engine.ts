@@ -47,7 +47,7 @@ export async function tinyEngine(options: TinyEngineOptions = {}): Promise<TinyE
     device: TEST_DEVICE,
     deviceIndex: 0,
     dtype: options.dtype ?? 'float32',
-    threads: 2,
+    threads: 1,
   });
   for (const role of options.roles ?? ALL_ROLES) {
     await engine.bind(role, graphFile(plan.plans[role].graph), plan.plans[role].recipes);

@@ -1,0 +1,226 @@
+/** The class that users hold: load a model, generate clips, close. */
+import { type ArchiveMetadata, writeArchiveMetadata } from './archive.ts';
+import { Clip } from './clip.ts';
+import { AnimateDiffError } from './errors.ts';
+import { abortable, bindRole, type EngineDtype, type LoadedModel, loadModel } from './load.ts';
+import { NATIVE_PHASES, type NativeClips, type NativeProgress } from './native.ts';
+import type {
+  ClipParameters,
+  Compat,
+  GenerateOptions,
+  GenerateProgress,
+  LoadOptions,
+  MotionVersion,
+  Notice,
+} from './options.ts';
+import { software } from './package-info.ts';
+import { type BuiltRequest, buildRequest, type RequestParameters } from './request.ts';
+import { Turns } from './turns.ts';
+import { requireFunction, requirePath } from './validate.ts';
+
+/** Facts about a loaded pipeline, as plain data. */
+export interface PipelineInfo {
+  /** Set of widths, `sd15` for Stable Diffusion 1.5. */
+  readonly family: string;
+  /** Device and element type that `auto` was resolved to. */
+  readonly device: 'cpu' | `cuda:${number}`;
+  readonly dtype: EngineDtype;
+  readonly compat: Compat;
+  readonly libtorch: { readonly version: string; readonly root: string };
+  /** Absent without a motion module. */
+  readonly motion?: { readonly version: MotionVersion; readonly maxFrames: number };
+  /** File names, without folders. */
+  readonly sources: ArchiveMetadata['sources'];
+}
+
+/** Bytes that a pipeline holds. */
+export interface PipelineMemory {
+  /** Parameters of all networks on the device. */
+  readonly weights: number;
+  /** Highest value of the device allocator; 0 on the CPU. */
+  readonly devicePeak: number;
+}
+
+/**
+ * Stable Diffusion 1.5 with a motion module, ready to animate.
+ *
+ * Calls on one pipeline run one after the other on the engine's own thread; the event loop keeps turning.
+ *
+ * @example
+ * await using pipe = await AnimateDiff.load({ base: 'toonyou.safetensors', motionModule: 'mm_sd_v15_v2.ckpt' });
+ * const clip = await pipe.generate({ prompt: 'a girl in the wind', seed: 42 });
+ * await clip.save('girl.gif');
+ */
+export class AnimateDiff implements AsyncDisposable {
+  readonly #model: LoadedModel;
+  readonly #turns = new Turns();
+  readonly #notify: (notice: Notice) => void;
+  readonly #notices: readonly Notice[];
+  #closing: Promise<void> | undefined;
+
+  private constructor(model: LoadedModel, notices: readonly Notice[], notify: (notice: Notice) => void) {
+    this.#model = model;
+    this.#notices = notices;
+    this.#notify = notify;
+  }
+
+  /**
+   * Reads the headers of all files, checks that they fit together, and fills the networks.
+   *
+   * @throws AnimateDiffError with the code of the first thing that is wrong; `options.signal.reason` on abort.
+   */
+  static async load(options: LoadOptions): Promise<AnimateDiff> {
+    const notices: Notice[] = [];
+    const notify = (notice: Notice) => {
+      notices.push(notice);
+      options.onNotice?.(notice);
+    };
+    return new AnimateDiff(await loadModel(options, notify), notices, notify);
+  }
+
+  /** Facts about what was loaded and where it runs. */
+  get info(): PipelineInfo {
+    const { family, device, dtype, compat, libtorch, motion, sources } = this.#model;
+    return {
+      family: family.name,
+      device,
+      dtype,
+      compat,
+      libtorch: { version: libtorch.version, root: libtorch.root },
+      motion: motion && { version: motion.version, maxFrames: motion.maxFrames },
+      sources,
+    };
+  }
+
+  /** Everything that was reported so far, in order. */
+  get notices(): readonly Notice[] {
+    return this.#notices;
+  }
+
+  /** Calls of {@link generate} and {@link bake} that wait or run. */
+  get queueSize(): number {
+    return this.#turns.size;
+  }
+
+  /** True once {@link close} was called. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** Bytes held by the engine. */
+  async memory(): Promise<PipelineMemory> {
+    this.#requireOpen();
+    return this.#model.engine.memory();
+  }
+
+  /**
+   * Makes one clip per prompt; several prompts are computed together as a batch.
+   *
+   * @throws AnimateDiffError `ERR_INVALID_ARGUMENT`, `ERR_TOO_MANY_FRAMES`, `ERR_OUT_OF_MEMORY`,
+   *   `ERR_NOT_FINITE`, `ERR_DISPOSED`; `options.signal.reason` on abort, within one sampling step.
+   */
+  generate(options: GenerateOptions & { readonly prompt: string }): Promise<Clip>;
+  generate(options: GenerateOptions & { readonly prompt: readonly string[] }): Promise<Clip[]>;
+  generate(options: GenerateOptions): Promise<Clip | Clip[]>;
+  async generate(options: GenerateOptions): Promise<Clip | Clip[]> {
+    this.#requireOpen();
+    const request = buildRequest(options, { ...this.#model, config: this.#model.family.config });
+    const onProgress = requireFunction('onProgress', options.onProgress);
+    for (const notice of request.notices) this.#notify(notice);
+    const result = await this.#turns.run(
+      () => this.#run(request, options.signal, onProgress),
+      options.signal,
+    );
+    const clips = this.#clips(result, request);
+    return typeof options.prompt === 'string' ? (clips[0] as Clip) : clips;
+  }
+
+  /**
+   * Writes all networks with their weights as one TorchScript archive, which `load` takes as `base`.
+   *
+   * @throws AnimateDiffError `ERR_OUTPUT` when the file cannot be written; nothing is left behind then.
+   */
+  async bake(file: string): Promise<void> {
+    this.#requireOpen();
+    const target = requirePath('file', file);
+    await this.#turns.run(async () => {
+      const { engine, plan, family, dtype, motion, predictionType, sources } = this.#model;
+      if (plan !== undefined) await bindRole(engine, plan, 'vae_encoder');
+      const metadata: ArchiveMetadata = {
+        format: 1,
+        family: family.name,
+        dtype,
+        motion: motion && { version: motion.version, maxFrames: motion.maxFrames },
+        predictionType,
+        sources,
+        software: software(),
+      };
+      await engine.bake(target, writeArchiveMetadata(metadata));
+    });
+  }
+
+  /** Ends the running call, drops the waiting ones, frees all memory. Can be called any number of times. */
+  close(): Promise<void> {
+    this.#closing ??= this.#shutDown();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #shutDown(): Promise<void> {
+    this.#model.engine.cancel();
+    await this.#model.engine.close();
+  }
+
+  #requireOpen(): void {
+    if (!this.closed) return;
+    throw new AnimateDiffError('ERR_DISPOSED', 'This pipeline was closed. Load it again.');
+  }
+
+  async #run(
+    request: BuiltRequest,
+    signal: AbortSignal | undefined,
+    onProgress: GenerateOptions['onProgress'],
+  ): Promise<NativeClips> {
+    this.#requireOpen();
+    const { engine } = this.#model;
+    let failure: { readonly error: unknown } | undefined;
+    const report: NativeProgress | undefined =
+      onProgress &&
+      ((phase, step, steps, preview) => {
+        if (failure !== undefined) return;
+        try {
+          onProgress({ phase: NATIVE_PHASES[phase] as GenerateProgress['phase'], step, steps, preview });
+        } catch (error) {
+          // A callback that throws ends the call with what it threw.
+          failure = { error };
+          engine.cancel();
+        }
+      });
+    try {
+      const clips = await abortable(engine, signal, () => engine.generate(request.native, report));
+      if (failure !== undefined) throw failure.error;
+      return clips;
+    } catch (error) {
+      if (failure !== undefined) throw failure.error;
+      this.#requireOpen();
+      throw error;
+    }
+  }
+
+  #clips(result: NativeClips, request: BuiltRequest): Clip[] {
+    const { frames, width, height } = request.native;
+    const bytes = frames * width * height * 3;
+    return request.clips.map((parameters, index) => {
+      const data = result.frames.data.subarray(index * bytes, (index + 1) * bytes);
+      return new Clip(data, { frames, width, height }, this.#parameters(parameters));
+    });
+  }
+
+  #parameters(request: RequestParameters): ClipParameters {
+    const { sources, compat, dtype, device } = this.#model;
+    return { ...request, ...sources, compat, dtype, device, software: software() };
+  }
+}

@@ -1,0 +1,51 @@
+/** The JSON document inside an archive that `bake` writes: what is needed to run it without its sources. */
+import { z } from 'zod';
+import { AnimateDiffError } from './errors.ts';
+import { graphFamilies } from './graphs.ts';
+import type { MotionVersion } from './options.ts';
+
+const schema = z.object({
+  format: z.literal(1),
+  family: z.string(),
+  dtype: z.enum(['float32', 'float16', 'bfloat16']),
+  motion: z
+    .object({ version: z.enum(['v1', 'v2', 'v3', 'animatelcm']), maxFrames: z.int().positive() })
+    .optional(),
+  predictionType: z.enum(['epsilon', 'v_prediction', 'sample']).optional(),
+  sources: z.object({
+    base: z.string(),
+    checkpoint: z.string().optional(),
+    motionModule: z.string().optional(),
+  }),
+  software: z.string(),
+});
+
+/** Contents of the document. `sources` are file names without folders. */
+export interface ArchiveMetadata {
+  readonly format: 1;
+  readonly family: string;
+  readonly dtype: 'float32' | 'float16' | 'bfloat16';
+  readonly motion?: { readonly version: MotionVersion; readonly maxFrames: number };
+  readonly predictionType?: 'epsilon' | 'v_prediction' | 'sample';
+  readonly sources: { readonly base: string; readonly checkpoint?: string; readonly motionModule?: string };
+  readonly software: string;
+}
+
+export function writeArchiveMetadata(metadata: ArchiveMetadata): string {
+  return JSON.stringify(metadata);
+}
+
+/** Throws `ERR_FILE_CORRUPT` for anything that `bake` of this version does not write. */
+export function readArchiveMetadata(text: string, file: string): ArchiveMetadata {
+  try {
+    const metadata = schema.parse(JSON.parse(text));
+    if (graphFamilies().some((family) => family.name === metadata.family)) return metadata;
+    throw new Error(`family '${metadata.family}' is not known`);
+  } catch (cause) {
+    throw new AnimateDiffError(
+      'ERR_FILE_CORRUPT',
+      `${file} is a TorchScript archive, but not one that this version of animatediff-native wrote. Bake it again.`,
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict';
+import {
+  copyFileSync,
+  openSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import path from 'node:path';
+import { before, describe, it } from 'node:test';
+import { AnimateDiff } from '../../lib/animatediff.ts';
+import type { LoadOptions, LoadProgress, Notice } from '../../lib/options.ts';
+import { loadTiny, SMALL, tinyFiles } from '../support/pipeline.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import {
+  writeCheckpoint,
+  writeMotionAdapter,
+  writeMotionModule,
+  writePipelineFolder,
+} from '../support/tiny-model.ts';
+
+const folder = temporaryFolder();
+const at = (name: string) => path.join(folder, name);
+
+async function framesOf(options: Partial<LoadOptions>): Promise<Uint8Array> {
+  const pipe = await loadTiny(options);
+  try {
+    return (await pipe.generate(SMALL)).data;
+  } finally {
+    await pipe.close();
+  }
+}
+
+describe('every layout of the same weights gives the same frames', () => {
+  let expected: Uint8Array;
+  before(async () => {
+    expected = await framesOf({});
+  });
+
+  const bases: readonly (readonly [string, (file: string) => void])[] = [
+    ['base.ckpt', (file) => writeCheckpoint(file)],
+    ['wrapped.ckpt', (file) => writeCheckpoint(file, { wrapper: 'state_dict', scalars: { global_step: 7 } })],
+    ['folder', (file) => writePipelineFolder(file)],
+    ['folder-bin', (file) => writePipelineFolder(file, { format: 'bin' })],
+    ['folder-old-vae', (file) => writePipelineFolder(file, { oldVaeNames: true })],
+    ['folder-sharded', (file) => writePipelineFolder(file, { shards: 3 })],
+  ];
+  for (const [name, write] of bases) {
+    it(`base: ${name}`, async () => {
+      write(at(name));
+      assert.deepEqual(await framesOf({ base: at(name) }), expected);
+    });
+  }
+
+  const modules: readonly (readonly [string, (file: string) => void])[] = [
+    ['motion.safetensors', (file) => writeMotionModule(file, { version: 'v2' })],
+    ['motion-module-prefix.ckpt', (file) => writeMotionModule(file, { version: 'v2', prefix: 'module.' })],
+    ['motion-wrapped.ckpt', (file) => writeMotionModule(file, { version: 'v2', wrapper: 'state_dict' })],
+    ['adapter', (file) => writeMotionAdapter(file, { version: 'v2' })],
+    ['animatelcm.ckpt', (file) => writeMotionModule(file, { version: 'animatelcm' })],
+  ];
+  for (const [name, write] of modules) {
+    it(`motion module: ${name}`, async () => {
+      write(at(name));
+      assert.deepEqual(await framesOf({ motionModule: at(name) }), expected);
+    });
+  }
+});
+
+describe('load', () => {
+  it('reads half-precision files, and computes in the dtype that was chosen', async () => {
+    writeCheckpoint(at('half.safetensors'), { dtype: 'F16' });
+    const bytes: Record<string, number> = {};
+    for (const dtype of ['float32', 'bfloat16', 'float16'] as const) {
+      const pipe = await loadTiny({ base: at('half.safetensors'), dtype });
+      assert.equal(pipe.info.dtype, dtype);
+      bytes[dtype] = (await pipe.memory()).weights;
+      assert.equal((await pipe.generate(SMALL)).frameCount, 4);
+      await pipe.close();
+    }
+    assert.equal(bytes.float32, 2 * (bytes.bfloat16 ?? 0));
+    assert.equal(bytes.float32, 2 * (bytes.float16 ?? 0));
+  });
+
+  it('detects the motion module and says how many frames it takes', async () => {
+    for (const [version, maxFrames] of [
+      ['v1', 24],
+      ['v2', 32],
+      ['v3', 32],
+      ['animatelcm', 64],
+    ] as const) {
+      const file = at(`${version}.ckpt`);
+      writeMotionModule(file, { version });
+      const pipe = await loadTiny({ motionModule: file });
+      assert.deepEqual(pipe.info.motion, { version, maxFrames });
+      await pipe.close();
+    }
+  });
+
+  it('keeps VAE and text encoder of the base under a checkpoint that has none, and says so', async () => {
+    writeCheckpoint(at('dreambooth.safetensors'), { variant: 1, vae: false, textEncoder: false });
+    const notices: Notice[] = [];
+    const pipe = await loadTiny({
+      checkpoint: at('dreambooth.safetensors'),
+      onNotice: (notice) => notices.push(notice),
+    });
+    const codes = notices.map((notice) => notice.code);
+    assert.ok(codes.includes('kept-vae') && codes.includes('kept-text-encoder'), codes.join());
+    assert.notDeepEqual((await pipe.generate(SMALL)).data, await framesOf({}));
+    await pipe.close();
+  });
+
+  it('reports bytes that only grow, up to the total', async () => {
+    const events: LoadProgress[] = [];
+    const pipe = await loadTiny({ onProgress: (event) => events.push(event) });
+    await pipe.close();
+    const done = events.filter((event) => event.phase === 'weights').map((event) => event.done);
+    assert.deepEqual(
+      done,
+      done.toSorted((a, b) => a - b),
+    );
+    assert.equal(done.at(-1), events.at(-1)?.total);
+  });
+
+  const wrong: readonly (readonly [string, Partial<LoadOptions>, string])[] = [
+    ['a base that is not there', { base: at('none.safetensors') }, 'ERR_FILE_NOT_FOUND'],
+    ['a motion module given as base', { base: tinyFiles().motionModule }, 'ERR_WRONG_KIND'],
+    ['a base given as motion module', { motionModule: tinyFiles().base }, 'ERR_WRONG_KIND'],
+    ['an unknown device', { device: 'gpu' as 'cpu' }, 'ERR_INVALID_ARGUMENT'],
+    ['an unknown dtype', { dtype: 'fp16' as 'float16' }, 'ERR_INVALID_ARGUMENT'],
+    ['an unknown option', { motion: 'x' } as Partial<LoadOptions>, 'ERR_INVALID_ARGUMENT'],
+    ['a LibTorch that is not there', { libtorch: at('nowhere') }, 'ERR_LIBTORCH_NOT_FOUND'],
+  ];
+  for (const [what, options, code] of wrong) {
+    it(`refuses ${what}`, async () => {
+      await assert.rejects(loadTiny(options), { code });
+    });
+  }
+
+  it('refuses NaN weights by the name of the tensor', async () => {
+    const file = at('nan.safetensors');
+    copyFileSync(tinyFiles().base, file);
+    const header = readFileSync(file);
+    const start = 8 + Number(header.readBigUInt64LE());
+    const entries = JSON.parse(header.toString('utf8', 8, start)) as Record<
+      string,
+      { data_offsets: [number, number] }
+    >;
+    const name = 'model.diffusion_model.middle_block.1.proj_in.weight';
+    writeSync(
+      openSync(file, 'r+'),
+      Buffer.from(Float32Array.of(Number.NaN).buffer),
+      0,
+      4,
+      start + (entries[name]?.data_offsets[0] ?? 0),
+    );
+    await assert.rejects(loadTiny({ base: file }), {
+      code: 'ERR_WEIGHTS_NOT_FINITE',
+      message: /mid_block\.attentions\.0\.proj_in\.weight/,
+    });
+  });
+
+  it('refuses a file that was cut off', async () => {
+    const file = at('cut.safetensors');
+    copyFileSync(tinyFiles().base, file);
+    truncateSync(file, statSync(file).size - 1000);
+    await assert.rejects(loadTiny({ base: file }), { code: 'ERR_FILE_CORRUPT' });
+  });
+
+  it('does not fall back to the CPU when CUDA was asked for', {
+    skip: process.env.ANIMATEDIFF_TEST_DEVICE === 'cuda',
+  }, async () => {
+    await assert.rejects(loadTiny({ device: 'cuda' }), { code: 'ERR_DEVICE_UNAVAILABLE' });
+  });
+});
+
+describe('bake', () => {
+  it('writes an archive that gives the same frames, bit by bit', async () => {
+    const pipe = await loadTiny();
+    await pipe.bake(at('baked.pt'));
+    const expected = await pipe.generate(SMALL);
+    await pipe.close();
+    const baked = await AnimateDiff.load({ base: at('baked.pt'), device: 'cpu', threads: 1 });
+    assert.deepEqual((await baked.generate(SMALL)).data, expected.data);
+    assert.deepEqual(baked.info.motion, { version: 'v2', maxFrames: 32 });
+    assert.equal(baked.info.sources.motionModule, 'motion.ckpt');
+    await baked.bake(at('again.pt'));
+    await baked.close();
+    const again = await AnimateDiff.load({ base: at('again.pt'), device: 'cpu', threads: 1 });
+    assert.deepEqual((await again.generate(SMALL)).data, expected.data);
+    await again.close();
+  });
+
+  it('refuses a motion module beside an archive, a damaged archive, and a folder that is not there', async () => {
+    await assert.rejects(loadTiny({ base: at('baked.pt') }), { code: 'ERR_INVALID_ARGUMENT' });
+    copyFileSync(at('baked.pt'), at('damaged.pt'));
+    truncateSync(at('damaged.pt'), statSync(at('damaged.pt')).size >> 1);
+    await assert.rejects(AnimateDiff.load({ base: at('damaged.pt') }), { code: 'ERR_FILE_CORRUPT' });
+    writeFileSync(at('empty.pt'), '');
+    await assert.rejects(AnimateDiff.load({ base: at('empty.pt') }), { code: 'ERR_FILE_CORRUPT' });
+    const pipe = await loadTiny();
+    await assert.rejects(pipe.bake(at('no/such/folder/x.pt')), { code: 'ERR_OUTPUT' });
+    await pipe.close();
+  });
+});
