@@ -21,7 +21,18 @@ export type DType =
 
 /** Bytes of one element. */
 export const DTYPE_BYTES: Readonly<Record<DType, number>> = {
-  F64: 8, F32: 4, F16: 2, BF16: 2, F8_E4M3: 1, F8_E5M2: 1, I64: 8, I32: 4, I16: 2, I8: 1, U8: 1, BOOL: 1,
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
 };
 
 /** Where the bytes of one tensor lie. */
@@ -53,7 +64,12 @@ export type Role = 'text_encoder' | 'unet' | 'vae_decoder' | 'vae_encoder';
 /** How one parameter of a graph is filled. */
 export type Recipe =
   /** Copy the source, cast to the engine's dtype, viewed in the target's shape (same element count). */
-  | { readonly kind: 'copy'; readonly target: string; readonly shape: readonly number[]; readonly source: TensorSource }
+  | {
+      readonly kind: 'copy';
+      readonly target: string;
+      readonly shape: readonly number[];
+      readonly source: TensorSource;
+    }
   /**
    * Position table [1, length, channels] of a motion module. Without a source, or when the source is the
    * sinusoid up to rounding, the exact sinusoid is computed; else the file's own table is used.

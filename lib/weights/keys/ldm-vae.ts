@@ -1,0 +1,70 @@
+/**
+ * VAE names of the LDM layout (`first_stage_model.*` without that prefix) → diffusers names. LDM counts the
+ * decoder's levels from the image upwards, diffusers from the latents, so that the order is reversed.
+ */
+
+const ATTENTION_PARTS: Readonly<Record<string, string>> = {
+  norm: 'group_norm',
+  q: 'to_q',
+  k: 'to_k',
+  v: 'to_v',
+  proj_out: 'to_out.0',
+};
+
+type Rule = readonly [RegExp, (match: readonly string[], levels: number) => string];
+
+const RULES: readonly Rule[] = [
+  [
+    /^((?:post_)?quant_conv|(?:en|de)coder\.conv_(?:in|out))\.(weight|bias)$/,
+    ([, layer, kind]) => `${layer}.${kind}`,
+  ],
+  [/^(en|de)coder\.norm_out\.(weight|bias)$/, ([, side, kind]) => `${side}coder.conv_norm_out.${kind}`],
+  [
+    /^encoder\.down\.(\d+)\.block\.(\d+)\.(.+)$/,
+    ([, level, layer, rest]) => `encoder.down_blocks.${level}.resnets.${layer}.${resnetPart(rest)}`,
+  ],
+  [
+    /^encoder\.down\.(\d+)\.downsample\.conv\.(weight|bias)$/,
+    ([, level, kind]) => `encoder.down_blocks.${level}.downsamplers.0.conv.${kind}`,
+  ],
+  [
+    /^decoder\.up\.(\d+)\.block\.(\d+)\.(.+)$/,
+    ([, level, layer, rest], levels) =>
+      `decoder.up_blocks.${levels - 1 - Number(level)}.resnets.${layer}.${resnetPart(rest)}`,
+  ],
+  [
+    /^decoder\.up\.(\d+)\.upsample\.conv\.(weight|bias)$/,
+    ([, level, kind], levels) => `decoder.up_blocks.${levels - 1 - Number(level)}.upsamplers.0.conv.${kind}`,
+  ],
+  [
+    /^(en|de)coder\.mid\.block_([12])\.(.+)$/,
+    ([, side, block, rest]) => `${side}coder.mid_block.resnets.${Number(block) - 1}.${resnetPart(rest)}`,
+  ],
+  [
+    /^(en|de)coder\.mid\.attn_1\.(norm|q|k|v|proj_out)\.(weight|bias)$/,
+    ([, side, part = '', kind]) => `${side}coder.mid_block.attentions.0.${ATTENTION_PARTS[part]}.${kind}`,
+  ],
+];
+
+/** Number of levels of the decoder that these names belong to: 4 in Stable Diffusion. */
+export function ldmVaeLevels(names: Iterable<string>): number {
+  let levels = 0;
+  for (const name of names) {
+    const level = /^decoder\.up\.(\d+)\./.exec(name)?.[1];
+    if (level !== undefined) levels = Math.max(levels, Number(level) + 1);
+  }
+  return levels;
+}
+
+/** The diffusers name, or `undefined` for a name that is not of the LDM layout. */
+export function ldmVaeKey(name: string, levels: number): string | undefined {
+  for (const [pattern, rename] of RULES) {
+    const match = pattern.exec(name);
+    if (match !== null) return rename(match, levels);
+  }
+  return undefined;
+}
+
+function resnetPart(rest: string | undefined): string | undefined {
+  return rest?.replace(/^nin_shortcut\./, 'conv_shortcut.');
+}

@@ -1,0 +1,36 @@
+/** Arithmetic on tensor shapes that stays exact: products beyond 2^53 are refused instead of rounded. */
+import { DTYPE_BYTES, type TensorSource } from './types.ts';
+
+/** Number of elements, or `undefined` when a size is no non-negative integer or the product is not exact. */
+export function elementCount(shape: readonly number[]): number | undefined {
+  if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0)) return undefined;
+  if (shape.includes(0)) return 0;
+  let count = 1;
+  for (const size of shape) {
+    count *= size;
+    if (!Number.isSafeInteger(count)) return undefined;
+  }
+  return count;
+}
+
+/** Bytes of a tensor's elements, for a source that a reader has checked. */
+export function tensorBytes(source: Pick<TensorSource, 'shape' | 'dtype'>): number {
+  return (elementCount(source.shape) ?? 0) * DTYPE_BYTES[source.dtype];
+}
+
+/** `[320, 4, 3, 3]` */
+export function shapeText(shape: readonly number[]): string {
+  return `[${shape.join(', ')}]`;
+}
+
+/** True when two shapes differ at most in trailing ones: a linear layer and a 1×1 convolution. */
+export function sameUpToTrailingOnes(a: readonly number[], b: readonly number[]): boolean {
+  const [left, right] = [withoutTrailingOnes(a), withoutTrailingOnes(b)];
+  return left.length === right.length && left.every((size, axis) => size === right[axis]);
+}
+
+function withoutTrailingOnes(shape: readonly number[]): readonly number[] {
+  let length = shape.length;
+  while (length > 0 && shape[length - 1] === 1) length -= 1;
+  return shape.slice(0, length);
+}
