@@ -5,6 +5,7 @@ With --check nothing is written: the exit code is 1 when an archive differs from
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -59,6 +60,15 @@ def parameters(module: torch.jit.ScriptModule) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in tensors}
 
 
+def source_hash() -> str:
+    """SHA-256 over this script and the network definitions; a test compares it without needing torch."""
+    scripts = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for path in [scripts / "export_graphs.py", *sorted((scripts / "graphs").glob("*.py"))]:
+        digest.update(path.relative_to(scripts).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 def describe(family: Family, graphs: dict[str, dict]) -> dict:
     """The family's entry in the manifest."""
     return {
@@ -85,16 +95,20 @@ def export(out: Path) -> None:
             module = script(family, key)
             name = f"{family.name}-{key}"
             save(module, out / f"{name}.pt")
-            graphs[key] = {"name": name, "parameters": parameters(module)}
+            sha256 = hashlib.sha256((out / f"{name}.pt").read_bytes()).hexdigest()
+            graphs[key] = {"name": name, "sha256": sha256, "parameters": parameters(module)}
         families.append(describe(family, graphs))
-    manifest = {"format": 1, "torch": torch.__version__.split("+")[0], "families": families}
+    version = torch.__version__.split("+")[0]
+    manifest = {"format": 1, "torch": version, "sources": source_hash(), "families": families}
     (out / "manifest.json").write_text(json.dumps(manifest, separators=(",", ":")) + "\n")
 
 
 def records(path: Path) -> dict[str, bytes]:
     """Code, constants and structure of an archive, without what changes from one save to the next."""
     reader = torch._C.PyTorchFileReader(str(path))
-    return {name: reader.get_record(name) for name in reader.get_all_records() if not name.startswith(".data/")}
+    return {
+        name: reader.get_record(name) for name in reader.get_all_records() if not name.startswith(".data/")
+    }
 
 
 def drifted(out: Path) -> list[str]:
@@ -105,7 +119,9 @@ def drifted(out: Path) -> list[str]:
         stale = [p.name for p in sorted(fresh.glob("*.pt")) if not (out / p.name).exists()]
         present = [p for p in sorted(fresh.glob("*.pt")) if p.name not in stale]
         stale += [p.name for p in present if records(p) != records(out / p.name)]
-        if json.loads((fresh / "manifest.json").read_text()) != json.loads((out / "manifest.json").read_text()):
+        if json.loads((fresh / "manifest.json").read_text()) != json.loads(
+            (out / "manifest.json").read_text()
+        ):
             stale.append("manifest.json")
         return stale
 
@@ -115,7 +131,9 @@ def main() -> int:
         # The compiler writes a module's constants in the order of a hash set.
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "native" / "graphs")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).resolve().parent.parent / "native" / "graphs"
+    )
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     if not arguments.check:

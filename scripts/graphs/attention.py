@@ -1,6 +1,5 @@
 """Attention and feed-forward layers shared by the spatial transformers and the motion modules."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -33,7 +32,7 @@ class Attention(nn.Module):
 
 
 class GatedProjection(nn.Module):
-    """Linear to twice the width, one half gating the other through an exact GELU (GEGLU, arXiv 2002.05202)."""
+    """Linear to twice the width, one half gating the other by an exact GELU (GEGLU, arXiv 2002.05202)."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -49,7 +48,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.net = nn.ModuleList([GatedProjection(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)])
+        self.net = nn.ModuleList(
+            [GatedProjection(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net[2](self.net[0](x))

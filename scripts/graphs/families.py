@@ -64,7 +64,9 @@ FAMILIES = (
         name="tiny",
         text=TextConfig(hidden=32, intermediate=64, layers=3, heads=4),
         vae=VaeConfig(widths=(16, 32, 32, 32), groups=8),
-        unet=UNetConfig(widths=(32, 64, 64, 64), heads=2, groups=8, text_width=32, motion_heads=4, motion_groups=8),
+        unet=UNetConfig(
+            widths=(32, 64, 64, 64), heads=2, groups=8, text_width=32, motion_heads=4, motion_groups=8
+        ),
         sample_size=64,
     ),
 )

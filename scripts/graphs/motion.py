@@ -1,6 +1,7 @@
 """AnimateDiff's motion module: a transformer over the frames of every pixel.
 
-Parameter names are those of the original checkpoints (guoyww/AnimateDiff `animatediff/models/motion_module.py`).
+Parameter names are those of the original checkpoints (guoyww/AnimateDiff
+`animatediff/models/motion_module.py`).
 """
 
 import torch
@@ -23,7 +24,7 @@ class PositionEncoding(nn.Module):
 
 
 class TemporalAttention(nn.Module):
-    """Self-attention over frames. x [pixels, frames, width], already normed; q, k and v all see the positions."""
+    """Self-attention over frames. x [pixels, frames, width] is normed; q, k and v all see the positions."""
 
     def __init__(self, width: int, heads: int, positions: int) -> None:
         super().__init__()

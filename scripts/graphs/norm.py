@@ -9,8 +9,8 @@ class FrameGroupNorm(nn.Module):
     """GroupNorm of x [batch * frames, channels, h, w].
 
     `over_frames` False: statistics of each frame alone (guoyww/AnimateDiff `InflatedGroupNorm`).
-    `over_frames` True: statistics over (channels / groups, frames, h, w) of each clip, as a plain GroupNorm on
-    the 5-D tensor gives them (AnimateDiff v1; diffusers' motion modules).
+    `over_frames` True: statistics over (channels / groups, frames, h, w) of each clip, as a plain
+    GroupNorm on the 5-D tensor gives them (AnimateDiff v1; diffusers' motion modules).
     """
 
     def __init__(self, groups: int, channels: int, eps: float) -> None:

@@ -17,7 +17,7 @@ from .norm import FrameGroupNorm
 
 
 class TimestepEmbedding(nn.Module):
-    """Sinusoids of the timestep, cosines first, through two linear layers. t [batch] -> [batch, 4 * width]."""
+    """Sinusoids of the timestep, cosines first, and two linear layers. [batch] -> [batch, 4 * width]."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -105,14 +105,19 @@ def motion_layers(count: int, width: int, config: UNetConfig, present: bool) -> 
     if not present:
         return nn.ModuleList([NoMotion() for _ in range(count)])
     return nn.ModuleList(
-        [MotionModule(width, config.motion_heads, config.motion_groups, config.motion_positions) for _ in range(count)]
+        [
+            MotionModule(width, config.motion_heads, config.motion_groups, config.motion_positions)
+            for _ in range(count)
+        ]
     )
 
 
 class DownBlock(nn.Module):
     """Layers of one resolution on the way down; every layer's and the downsampler's output is a skip."""
 
-    def __init__(self, inputs: int, width: int, config: UNetConfig, attention: bool, motion: bool, last: bool) -> None:
+    def __init__(
+        self, inputs: int, width: int, config: UNetConfig, attention: bool, motion: bool, last: bool
+    ) -> None:
         super().__init__()
         count = config.layers_per_block
         temb = 4 * config.widths[0]
@@ -174,7 +179,9 @@ class MidBlock(nn.Module):
 class UpBlock(nn.Module):
     """Layers of one resolution on the way up; each takes one skip from the end of the list."""
 
-    def __init__(self, inputs: list[int], width: int, config: UNetConfig, attention: bool, motion: bool, last: bool):
+    def __init__(
+        self, inputs: list[int], width: int, config: UNetConfig, attention: bool, motion: bool, last: bool
+    ):
         super().__init__()
         count = len(inputs)
         temb = 4 * config.widths[0]
@@ -217,8 +224,9 @@ def up_inputs(config: UNetConfig, level: int) -> list[int]:
 class UNet(nn.Module):
     """Predicts noise for clips.
 
-    forward(sample [batch, in_channels, frames, h, w], timestep [batch], text [batch or batch * frames, tokens,
-    text_width], norm_over_frames, motion_norm_over_frames) -> [batch, out_channels, frames, h, w].
+    forward(sample [batch, in_channels, frames, h, w], timestep [batch],
+    text [batch or batch * frames, tokens, text_width], norm_over_frames, motion_norm_over_frames)
+    -> [batch, out_channels, frames, h, w].
 
     `motion`: motion modules in the down and up blocks; `motion_mid`: also in the middle (v2).
     """
@@ -246,7 +254,12 @@ class UNet(nn.Module):
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
 
     def forward(
-        self, sample: Tensor, timestep: Tensor, text: Tensor, norm_over_frames: bool, motion_norm_over_frames: bool
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        norm_over_frames: bool,
+        motion_norm_over_frames: bool,
     ) -> Tensor:
         batch, channels, frames, h, w = sample.shape
         temb = F.silu(self.time_embedding(timestep))

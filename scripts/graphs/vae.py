@@ -86,7 +86,10 @@ class DownBlock(nn.Module):
     def __init__(self, inputs: int, width: int, config: VaeConfig, last: bool) -> None:
         super().__init__()
         self.resnets = nn.ModuleList(
-            [ResnetBlock(inputs if i == 0 else width, width, config.groups) for i in range(config.layers_per_block)]
+            [
+                ResnetBlock(inputs if i == 0 else width, width, config.groups)
+                for i in range(config.layers_per_block)
+            ]
         )
         self.downsamplers = nn.ModuleList([] if last else [Downsample(width)])
 
@@ -104,7 +107,10 @@ class UpBlock(nn.Module):
     def __init__(self, inputs: int, width: int, config: VaeConfig, last: bool) -> None:
         super().__init__()
         self.resnets = nn.ModuleList(
-            [ResnetBlock(inputs if i == 0 else width, width, config.groups) for i in range(config.layers_per_block + 1)]
+            [
+                ResnetBlock(inputs if i == 0 else width, width, config.groups)
+                for i in range(config.layers_per_block + 1)
+            ]
         )
         self.upsamplers = nn.ModuleList([] if last else [Upsample(width)])
 
@@ -162,7 +168,7 @@ class Decoder(nn.Module):
 
 
 class VaeEncoder(nn.Module):
-    """Pictures [n, 3, h, w] in -1..1 to moments [n, 2 * latent_channels, h / 8, w / 8]: mean, then log variance.
+    """Pictures [n, 3, h, w] in -1..1 to mean and log variance [n, 2 * latent_channels, h / 8, w / 8].
 
     h and w are multiples of 8. The latents of diffusion are `scaling_factor` times a sample of these.
     """
@@ -177,7 +183,7 @@ class VaeEncoder(nn.Module):
 
 
 class VaeDecoder(nn.Module):
-    """Latents [n, latent_channels, h, w], divided by `scaling_factor`, to pictures [n, 3, 8 h, 8 w] about -1..1."""
+    """Latents [n, latent_channels, h, w] over `scaling_factor` to pictures [n, 3, 8 h, 8 w] in about -1..1."""
 
     def __init__(self, config: VaeConfig) -> None:
         super().__init__()
