@@ -27,10 +27,9 @@ const ad_source* read_source(const Napi::Object& object, PlanStorage& storage) {
     strides = storage.shapes.emplace_back(read_integers(object.Get("strides"))).data();
   }
   const Napi::Value file = object.Get("file");
-  return &storage.sources.emplace_back(ad_source{keep(storage.texts, file),
-                                                 static_cast<uint64_t>(object.Get("offset").ToNumber().Int64Value()),
-                                                 static_cast<ad_dtype>(integer(object, "dtype")), shape.data(),
-                                                 strides, static_cast<int32_t>(shape.size())});
+  return &storage.sources.emplace_back(ad_source{
+      keep(storage.texts, file), static_cast<uint64_t>(object.Get("offset").ToNumber().Int64Value()),
+      static_cast<ad_dtype>(integer(object, "dtype")), shape.data(), strides, static_cast<int32_t>(shape.size())});
 }
 
 template <typename Array>

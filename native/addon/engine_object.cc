@@ -8,14 +8,12 @@
 namespace addon {
 
 Napi::Function EngineObject::define(Napi::Env env) {
-  return DefineClass(env, "Engine",
-                     {InstanceMethod("bind", &EngineObject::bind), InstanceMethod("bake", &EngineObject::bake),
-                      InstanceMethod("loadArchive", &EngineObject::load_archive),
-                      InstanceMethod("generate", &EngineObject::generate),
-                      InstanceMethod("forward", &EngineObject::forward),
-                      InstanceMethod("memory", &EngineObject::memory),
-                      InstanceMethod("cancel", &EngineObject::cancel),
-                      InstanceMethod("close", &EngineObject::close)});
+  return DefineClass(
+      env, "Engine",
+      {InstanceMethod("bind", &EngineObject::bind), InstanceMethod("bake", &EngineObject::bake),
+       InstanceMethod("loadArchive", &EngineObject::load_archive), InstanceMethod("generate", &EngineObject::generate),
+       InstanceMethod("forward", &EngineObject::forward), InstanceMethod("memory", &EngineObject::memory),
+       InstanceMethod("cancel", &EngineObject::cancel), InstanceMethod("close", &EngineObject::close)});
 }
 
 EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info), api_(engine_api()) {
@@ -100,8 +98,8 @@ Napi::Value EngineObject::bind(const Napi::CallbackInfo& info) {
 Napi::Value EngineObject::bake(const Napi::CallbackInfo& info) {
   return submit(
       info,
-      [this, path = info[0].ToString().Utf8Value(), metadata = info[1].ToString().Utf8Value()](
-          const ad_callbacks&, ad_error* error) {
+      [this, path = info[0].ToString().Utf8Value(), metadata = info[1].ToString().Utf8Value()](const ad_callbacks&,
+                                                                                               ad_error* error) {
         return api_->engine_bake(engine_, path.c_str(), metadata.c_str(), error);
       },
       2);
@@ -137,7 +135,7 @@ Napi::Value EngineObject::forward(const Napi::CallbackInfo& info) {
   return submit_call(
       info,
       [this, role, storage, integers = read_integers(info[2])](const ad_callbacks&, ad_result** result,
-                                                                ad_error* error) {
+                                                               ad_error* error) {
         return api_->engine_forward(engine_, role, storage->tensors.data(), storage->tensors.size(), integers.data(),
                                     integers.size(), result, error);
       },

@@ -38,8 +38,8 @@ Napi::Error to_error(Napi::Env env, const Job& job) {
 }  // namespace
 
 JobThread::JobThread(Napi::Env env)
-    : to_javascript_(Napi::ThreadSafeFunction::New(
-          env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "animatediff-native", 0, 1)) {
+    : to_javascript_(Napi::ThreadSafeFunction::New(env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}),
+                                                   "animatediff-native", 0, 1)) {
   to_javascript_.Unref(env);
   thread_ = std::thread([this] { loop(); });
 }

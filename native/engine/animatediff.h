@@ -85,20 +85,20 @@ typedef struct ad_engine_options {
 
 /** Row-major tensor in the caller's memory. */
 typedef struct ad_tensor {
-  const void *data;
+  const void* data;
   ad_dtype dtype;
-  const int64_t *shape;
+  const int64_t* shape;
   int32_t dims;
 } ad_tensor;
 
 /** Bytes of a tensor in a file. */
 typedef struct ad_source {
-  const char *file;
+  const char* file;
   uint64_t offset;
   ad_dtype dtype;
-  const int64_t *shape;
+  const int64_t* shape;
   /** Elements; null when row-major. */
-  const int64_t *strides;
+  const int64_t* strides;
   int32_t dims;
 } ad_source;
 
@@ -112,11 +112,11 @@ typedef enum ad_recipe_kind {
 /** How one parameter of a graph is filled. */
 typedef struct ad_recipe {
   ad_recipe_kind kind;
-  const char *target;
-  const int64_t *shape;
+  const char* target;
+  const int64_t* shape;
   int32_t dims;
   /** Null for a position encoding without a table in the file. */
-  const ad_source *source;
+  const ad_source* source;
 } ad_recipe;
 
 typedef enum ad_spacing { AD_LEADING = 0, AD_LINSPACE, AD_TRAILING } ad_spacing;
@@ -141,13 +141,13 @@ typedef struct ad_scheduler {
 typedef enum ad_phase { AD_PHASE_TEXT = 0, AD_PHASE_SAMPLE, AD_PHASE_DECODE, AD_PHASE_WEIGHTS } ad_phase;
 
 /** Reports progress. `preview`, when given, holds uint8 [frames, h, w, 3] and is valid during the call only. */
-typedef void (*ad_progress)(void *context, ad_phase phase, uint64_t done, uint64_t total, const ad_tensor *preview);
+typedef void (*ad_progress)(void* context, ad_phase phase, uint64_t done, uint64_t total, const ad_tensor* preview);
 
 typedef struct ad_callbacks {
-  void *context;
+  void* context;
   ad_progress progress;
   /** Polled at least once per sampling step and decoded frame; anything but 0 ends the call with AD_ABORTED. */
-  const volatile int32_t *cancelled;
+  const volatile int32_t* cancelled;
 } ad_callbacks;
 
 typedef struct ad_request {
@@ -160,13 +160,13 @@ typedef struct ad_request {
   double vae_scaling_factor;
   int32_t latent_channels;
   /** Token ids [batch, tokens] of prompts and negative prompts; the latter are used when guidance_scale > 1. */
-  const int64_t *prompt_ids;
-  const int64_t *negative_ids;
+  const int64_t* prompt_ids;
+  const int64_t* negative_ids;
   int32_t tokens;
   double guidance_scale;
   ad_scheduler scheduler;
   /** One per clip. */
-  const uint64_t *seeds;
+  const uint64_t* seeds;
   /** GroupNorm statistics of the ResNets over frames (v1, original). */
   int32_t norm_over_frames;
   /** GroupNorm statistics of the motion modules over frames (diffusers). */
@@ -188,42 +188,41 @@ typedef struct ad_memory {
 
 AD_API int32_t ad_abi_version(void);
 /** Version of the LibTorch whose headers the engine was compiled with, such as "2.13.0". */
-AD_API const char *ad_libtorch_version(void);
+AD_API const char* ad_libtorch_version(void);
 /** Instruction set that LibTorch's CPU kernels use here, such as "AVX512". */
-AD_API const char *ad_cpu_capability(void);
+AD_API const char* ad_cpu_capability(void);
 /** Writes up to `capacity` devices, the CPU first, and returns how many there are. */
-AD_API size_t ad_devices(ad_device_info *devices, size_t capacity);
+AD_API size_t ad_devices(ad_device_info* devices, size_t capacity);
 
-AD_API ad_status ad_engine_create(const ad_engine_options *options, ad_engine **engine, ad_error *error);
-AD_API void ad_engine_destroy(ad_engine *engine);
+AD_API ad_status ad_engine_create(const ad_engine_options* options, ad_engine** engine, ad_error* error);
+AD_API void ad_engine_destroy(ad_engine* engine);
 
 /** Loads a weight-free graph for `role` and fills every one of its parameters. */
-AD_API ad_status ad_engine_bind(ad_engine *engine, ad_role role, const char *graph, const ad_recipe *recipes,
-                                size_t count, const ad_callbacks *callbacks, ad_error *error);
+AD_API ad_status ad_engine_bind(ad_engine* engine, ad_role role, const char* graph, const ad_recipe* recipes,
+                                size_t count, const ad_callbacks* callbacks, ad_error* error);
 /** Writes all networks with their weights and `metadata` (JSON) as one TorchScript archive. */
-AD_API ad_status ad_engine_bake(ad_engine *engine, const char *path, const char *metadata, ad_error *error);
+AD_API ad_status ad_engine_bake(ad_engine* engine, const char* path, const char* metadata, ad_error* error);
 /** Loads an archive written by ad_engine_bake; the result holds `metadata` as uint8. */
-AD_API ad_status ad_engine_load_archive(ad_engine *engine, const char *path, ad_result **result, ad_error *error);
+AD_API ad_status ad_engine_load_archive(ad_engine* engine, const char* path, ad_result** result, ad_error* error);
 
 /** Prompts to clips: `frames` uint8 [batch, frames, height, width, 3]; with keep_floats `latents`, `pictures`. */
-AD_API ad_status ad_engine_generate(ad_engine *engine, const ad_request *request, const ad_callbacks *callbacks,
-                                    ad_result **result, ad_error *error);
+AD_API ad_status ad_engine_generate(ad_engine* engine, const ad_request* request, const ad_callbacks* callbacks,
+                                    ad_result** result, ad_error* error);
 /**
  * Runs one network: `output` float32. Integers follow the tensors in the order of the graph's forward(): text
  * encoder (ids; layers skipped), UNet (sample, timestep, text; norm_over_frames, motion_norm_over_frames), VAE (x).
  */
-AD_API ad_status ad_engine_forward(ad_engine *engine, ad_role role, const ad_tensor *inputs, size_t count,
-                                   const int64_t *integers, size_t integer_count, ad_result **result,
-                                   ad_error *error);
-AD_API ad_status ad_engine_memory(ad_engine *engine, ad_memory *memory, ad_error *error);
+AD_API ad_status ad_engine_forward(ad_engine* engine, ad_role role, const ad_tensor* inputs, size_t count,
+                                   const int64_t* integers, size_t integer_count, ad_result** result, ad_error* error);
+AD_API ad_status ad_engine_memory(ad_engine* engine, ad_memory* memory, ad_error* error);
 
 /** Timesteps [steps] int64 of a scheduler, in the order they are visited, as `timesteps`. */
-AD_API ad_status ad_scheduler_timesteps(const ad_scheduler *scheduler, ad_result **result, ad_error *error);
+AD_API ad_status ad_scheduler_timesteps(const ad_scheduler* scheduler, ad_result** result, ad_error* error);
 
-AD_API size_t ad_result_count(const ad_result *result);
-AD_API const char *ad_result_name(const ad_result *result, size_t index);
-AD_API ad_tensor ad_result_tensor(const ad_result *result, size_t index);
-AD_API void ad_result_free(ad_result *result);
+AD_API size_t ad_result_count(const ad_result* result);
+AD_API const char* ad_result_name(const ad_result* result, size_t index);
+AD_API ad_tensor ad_result_tensor(const ad_result* result, size_t index);
+AD_API void ad_result_free(ad_result* result);
 
 #ifdef __cplusplus
 }

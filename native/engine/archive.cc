@@ -43,8 +43,8 @@ std::string read_archive(const std::string& path, c10::Device device, c10::Scala
   try {
     all = torch::jit::load(path, device, extra);
   } catch (const c10::Error& error) {
-    throw EngineError(AD_FILE_CORRUPT, path + " is not a readable TorchScript archive: " +
-                                           error.what_without_backtrace());
+    throw EngineError(AD_FILE_CORRUPT,
+                      path + " is not a readable TorchScript archive: " + error.what_without_backtrace());
   }
   Graphs fresh;
   for (size_t role = 0; role < graphs.size(); ++role) {

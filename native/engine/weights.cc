@@ -184,8 +184,7 @@ bool all_finite(const at::Tensor& tensor) {
       return finite_bits<uint16_t>({static_cast<const uint16_t*>(tensor.const_data_ptr()), count}, 0x7f80U);
     case at::kDouble:
     case at::kFloat8_e4m3fn:
-    case at::kFloat8_e5m2:
-      return at::isfinite(tensor.to(at::kFloat)).all().item<bool>();
+    case at::kFloat8_e5m2: return at::isfinite(tensor.to(at::kFloat)).all().item<bool>();
     default: return true;
   }
 }

@@ -21,21 +21,22 @@ inline int finish(const char* name) {
 
 }  // namespace check
 
-#define EXPECT(condition) \
-  do {                   \
+#define EXPECT(condition)                                                      \
+  do {                                                                         \
     if (!(condition)) check::fail(__FILE__, __LINE__, "expected " #condition); \
   } while (false)
 
-#define EXPECT_NEAR(actual, expected, tolerance)                                                             \
-  do {                                                                                                      \
-    const double actual_value = (actual);                                                                   \
-    const double expected_value = (expected);                                                               \
-    if (!(std::abs(actual_value - expected_value) <= (tolerance)))                                          \
-      check::fail(__FILE__, __LINE__, std::string(#actual) + " is " + std::to_string(actual_value) +        \
-                                          ", expected " + std::to_string(expected_value));                  \
+#define EXPECT_NEAR(actual, expected, tolerance)                                                 \
+  do {                                                                                           \
+    const double actual_value = (actual);                                                        \
+    const double expected_value = (expected);                                                    \
+    if (!(std::abs(actual_value - expected_value) <= (tolerance)))                               \
+      check::fail(__FILE__, __LINE__,                                                            \
+                  std::string(#actual) + " is " + std::to_string(actual_value) + ", expected " + \
+                      std::to_string(expected_value));                                           \
   } while (false)
 
-#define EXPECT_STATUS(expression, expected_status)                                                           \
+#define EXPECT_STATUS(expression, expected_status)                                                          \
   do {                                                                                                      \
     bool thrown = false;                                                                                    \
     try {                                                                                                   \

@@ -47,7 +47,10 @@ struct Case {
 };
 
 at::Tensor read(const Case& example, c10::ScalarType dtype = at::kFloat) {
-  const ad_source source{example.file.c_str(), example.offset, example.dtype, example.source_shape.data(),
+  const ad_source source{example.file.c_str(),
+                         example.offset,
+                         example.dtype,
+                         example.source_shape.data(),
                          example.strides.empty() ? nullptr : example.strides.data(),
                          static_cast<int32_t>(example.source_shape.size())};
   const ad_recipe recipe{example.kind, "target", example.shape.data(), static_cast<int32_t>(example.shape.size()),
@@ -100,8 +103,7 @@ void positions_are_the_sinusoid_unless_the_file_differs() {
   EXPECT_NEAR(exact[0][1][0].item().toDouble(), std::sin(1.0), 1e-6);
   EXPECT_NEAR(exact[0][23][1].item().toDouble(), std::cos(23.0), 1e-6);
   EXPECT_NEAR(exact[0][5][2].item().toDouble(), std::sin(5.0 * std::exp(-2.0 * std::log(10000.0) / 320.0)), 1e-6);
-  const Case rounded{write("pe", exact.to(at::kHalf)), {1, 24, 320}, {1, 24, 320}, AD_F16, 0, {},
-                     AD_POSITION_ENCODING};
+  const Case rounded{write("pe", exact.to(at::kHalf)), {1, 24, 320}, {1, 24, 320}, AD_F16, 0, {}, AD_POSITION_ENCODING};
   EXPECT(read(rounded).equal(exact));
   const at::Tensor stretched = animatediff::sinusoidal_positions(48, 320).narrow(1, 24, 24).contiguous();
   const Case other{write("pe2", stretched), {1, 24, 320}, {1, 24, 320}, AD_F32, 0, {}, AD_POSITION_ENCODING};

@@ -48,22 +48,20 @@ at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Ca
   const Ddim scheduler(request.scheduler);
   std::vector<at::Generator> generators;
   for (int32_t i = 0; i < request.batch; ++i) generators.push_back(cpu_generator(request.seeds[i]));
-  at::Tensor latents =
-      gaussian({request.batch, request.latent_channels, request.frames, request.height / request.vae_scale_factor,
-                request.width / request.vae_scale_factor},
-               generators)
-          .to(pipeline.device);
+  at::Tensor latents = gaussian({request.batch, request.latent_channels, request.frames,
+                                 request.height / request.vae_scale_factor, request.width / request.vae_scale_factor},
+                                generators)
+                           .to(pipeline.device);
 
   const auto& timesteps = scheduler.timesteps();
   for (size_t step = 0; step < timesteps.size(); ++step) {
     callbacks.check_cancelled();
     const at::Tensor input = (guided ? at::cat({latents, latents}, 0) : latents).to(pipeline.dtype);
-    const at::Tensor timestep = at::full({input.size(0)}, timesteps[step],
-                                         at::TensorOptions().dtype(at::kLong).device(pipeline.device));
-    at::Tensor output = pipeline
-                            .unet({input, timestep, text, request.norm_over_frames != 0,
-                                   request.motion_norm_over_frames != 0})
-                            .to(at::kFloat);
+    const at::Tensor timestep =
+        at::full({input.size(0)}, timesteps[step], at::TensorOptions().dtype(at::kLong).device(pipeline.device));
+    at::Tensor output =
+        pipeline.unet({input, timestep, text, request.norm_over_frames != 0, request.motion_norm_over_frames != 0})
+            .to(at::kFloat);
     if (guided) output = guide(output, request.guidance_scale);
     const at::Tensor next = scheduler.step(step, output, latents, generators);
     report(callbacks, request, step, scheduler, output, latents);
@@ -80,8 +78,8 @@ void check(const ad_request& request) {
   if (request.height < factor || request.width < factor || request.height % factor != 0 ||
       request.width % factor != 0) {
     throw EngineError(AD_INVALID_ARGUMENT, "Expected width and height as positive multiples of " +
-                                               std::to_string(factor) + ", got " + std::to_string(request.width) +
-                                               "x" + std::to_string(request.height) + ".");
+                                               std::to_string(factor) + ", got " + std::to_string(request.width) + "x" +
+                                               std::to_string(request.height) + ".");
   }
 }
 

@@ -23,9 +23,7 @@ std::vector<int64_t> place(const ad_scheduler& options) {
   timesteps.reserve(static_cast<size_t>(steps));
   for (int64_t i = 0; i < steps; ++i) {
     switch (options.spacing) {
-      case AD_LEADING:
-        timesteps.push_back((steps - 1 - i) * (kTrainTimesteps / steps) + options.steps_offset);
-        break;
+      case AD_LEADING: timesteps.push_back((steps - 1 - i) * (kTrainTimesteps / steps) + options.steps_offset); break;
       case AD_LINSPACE:
         timesteps.push_back(
             steps == 1 ? 0 : round_even((steps - 1 - i) * (static_cast<double>(kTrainTimesteps - 1) / (steps - 1))));
@@ -79,8 +77,7 @@ at::Tensor Ddim::step(size_t step, const at::Tensor& output, const at::Tensor& s
   const double now = alpha(timestep);
   const double next = alpha(timestep - kTrainTimesteps / options_.steps);
   const auto [original, noise] = estimate(now, output, sample);
-  const double sigma =
-      options_.eta * std::sqrt((1.0 - next) / (1.0 - now) * (1.0 - now / next));  // equation (16)
+  const double sigma = options_.eta * std::sqrt((1.0 - next) / (1.0 - now) * (1.0 - now / next));  // equation (16)
   at::Tensor previous = std::sqrt(next) * original + std::sqrt(1.0 - next - sigma * sigma) * noise;
   if (options_.eta > 0.0) previous = previous + sigma * gaussian(sample.sizes(), generators).to(sample.device());
   return previous;
