@@ -1,8 +1,9 @@
 /** The class that users hold: load a model, generate clips, close. */
 import { type ArchiveMetadata, writeArchiveMetadata } from './archive.ts';
 import { Clip } from './clip.ts';
+import { engineCall } from './engine-call.ts';
 import { AnimateDiffError } from './errors.ts';
-import { abortable, bindRole, type EngineDtype, type LoadedModel, loadModel } from './load.ts';
+import { bindRole, type EngineDtype, type LoadedModel, loadModel } from './load.ts';
 import { NATIVE_PHASES, type NativeClips, type NativeProgress } from './native.ts';
 import type {
   ClipParameters,
@@ -186,25 +187,20 @@ export class AnimateDiff implements AsyncDisposable {
   ): Promise<NativeClips> {
     this.#requireOpen();
     const { engine } = this.#model;
-    let failure: { readonly error: unknown } | undefined;
-    const report: NativeProgress | undefined =
-      onProgress &&
-      ((phase, step, steps, preview) => {
-        if (failure !== undefined) return;
-        try {
-          onProgress({ phase: NATIVE_PHASES[phase] as GenerateProgress['phase'], step, steps, preview });
-        } catch (error) {
-          // A callback that throws ends the call with what it threw.
-          failure = { error };
-          engine.cancel();
-        }
-      });
     try {
-      const clips = await abortable(engine, signal, () => engine.generate(request.native, report));
-      if (failure !== undefined) throw failure.error;
-      return clips;
+      return await engineCall(engine, signal, (guard) => {
+        const report: NativeProgress | undefined =
+          onProgress &&
+          guard((phase, step, steps, preview) => {
+            onProgress({ phase: NATIVE_PHASES[phase] as GenerateProgress['phase'], step, steps, preview });
+          });
+        return engine.generate(
+          request.native,
+          report,
+          guard((code, message) => this.#notify({ code, message })),
+        );
+      });
     } catch (error) {
-      if (failure !== undefined) throw failure.error;
       this.#requireOpen();
       throw error;
     }

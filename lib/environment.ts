@@ -36,8 +36,11 @@ export interface Environment {
   readonly debug: boolean;
 }
 
+/** Variables by name, as `process.env` has them. */
+export type Variables = Readonly<Record<string, string | undefined>>;
+
 /** Reads `variables`; an empty variable counts as one that is not set, except `CUDA_VISIBLE_DEVICES`. */
-export function readEnvironment(variables: NodeJS.ProcessEnv = process.env): Environment {
+export function readEnvironment(variables: Variables = process.env): Environment {
   const text = (name: string) => variables[name]?.trim() || undefined;
   const either = (name: string) => text(name) ?? text(name.toUpperCase());
   return {

@@ -2,28 +2,13 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type ArchiveMetadata, readArchiveMetadata } from './archive.ts';
-import { AnimateDiffError, invalidArgument } from './errors.ts';
+import { engineCall } from './engine-call.ts';
+import { AnimateDiffError } from './errors.ts';
 import { type GraphFamily, graphFamilies, graphFile } from './graphs.ts';
 import type { LibTorchInfo } from './libtorch/find.ts';
-import { devices, NativeAbort, NativeEngine, openEngine } from './native.ts';
-import type {
-  Compat,
-  DdimOptions,
-  Device,
-  Dtype,
-  LoadOptions,
-  MotionModuleOptions,
-  MotionVersion,
-  Notice,
-} from './options.ts';
-import {
-  requireChoice,
-  requireFunction,
-  requireInteger,
-  requireKnownKeys,
-  requireObject,
-  requirePath,
-} from './validate.ts';
+import { type LoadRequest, readLoadOptions } from './load-options.ts';
+import { devices, NativeEngine, openEngine } from './native.ts';
+import type { Compat, DdimOptions, Device, Dtype, LoadOptions, MotionVersion, Notice } from './options.ts';
 import { type ModelPlan, planModel } from './weights/plan.ts';
 import { tensorBytes } from './weights/shapes.ts';
 import { detectFormat } from './weights/tensor-file.ts';
@@ -48,60 +33,8 @@ export interface LoadedModel {
   readonly plan?: ModelPlan;
 }
 
-const KEYS: readonly (keyof LoadOptions)[] = [
-  'base',
-  'checkpoint',
-  'motionModule',
-  'device',
-  'dtype',
-  'compat',
-  'threads',
-  'libtorch',
-  'signal',
-  'onProgress',
-  'onNotice',
-];
-const DTYPES = ['auto', 'float32', 'bfloat16', 'float16'] as const;
-const VERSIONS = ['v1', 'v2', 'v3', 'animatelcm'] as const;
-
 /** Networks that sampling needs; the VAE's encoder is bound when something asks for it. */
 const SAMPLING_ROLES: readonly Role[] = ['text_encoder', 'unet', 'vae_decoder'];
-
-function readMotionModule(value: LoadOptions['motionModule']): MotionModuleOptions | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === 'string') return { path: requirePath('motionModule', value) };
-  requireKnownKeys('motionModule', requireObject('motionModule', value), ['path', 'version']);
-  const file = requirePath('motionModule.path', value.path);
-  if (value.version === undefined) return { path: file };
-  return { path: file, version: requireChoice('motionModule.version', value.version, VERSIONS) };
-}
-
-/** Checks every option before anything is opened. */
-function validate(options: LoadOptions) {
-  requireKnownKeys('options', requireObject('options', options), KEYS);
-  const device = options.device ?? 'auto';
-  if (typeof device !== 'string' || !/^(auto|cpu|cuda|cuda:\d{1,3})$/.test(device)) {
-    throw invalidArgument('device', `'auto', 'cpu', 'cuda' or 'cuda:N'`, device);
-  }
-  return {
-    base: path.resolve(requirePath('base', options.base)),
-    checkpoint:
-      options.checkpoint === undefined
-        ? undefined
-        : path.resolve(requirePath('checkpoint', options.checkpoint)),
-    motionModule: readMotionModule(options.motionModule),
-    device,
-    dtype: requireChoice('dtype', options.dtype ?? 'auto', DTYPES),
-    compat: requireChoice('compat', options.compat ?? 'original', ['original', 'diffusers']),
-    threads: options.threads === undefined ? 0 : requireInteger('threads', options.threads, 1, 1024),
-    libtorch: options.libtorch === undefined ? undefined : requirePath('libtorch', options.libtorch),
-    onProgress: requireFunction('onProgress', options.onProgress),
-    onNotice: requireFunction('onNotice', options.onNotice),
-    signal: options.signal,
-  };
-}
-
-type Validated = ReturnType<typeof validate>;
 
 function chooseDevice(device: Device): { kind: 'cpu' | 'cuda'; index: number } {
   if (device === 'cpu') return { kind: 'cpu', index: 0 };
@@ -111,40 +44,26 @@ function chooseDevice(device: Device): { kind: 'cpu' | 'cuda'; index: number } {
   return { kind: 'cuda', index: Number(device.split(':')[1] ?? 0) };
 }
 
-/** Runs engine work that `signal` can end; rejects with the signal's reason. */
-export async function abortable<T>(
-  engine: NativeEngine,
-  signal: AbortSignal | undefined,
-  work: () => Promise<T>,
-): Promise<T> {
-  signal?.throwIfAborted();
-  const cancel = () => engine.cancel();
-  signal?.addEventListener('abort', cancel, { once: true });
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof NativeAbort && signal?.aborted) throw signal.reason;
-    throw error;
-  } finally {
-    signal?.removeEventListener('abort', cancel);
-  }
-}
-
 function bytesOf(plan: ModelPlan, roles: readonly Role[]): number {
   const recipes = roles.flatMap((role) => plan.plans[role].recipes);
   return recipes.reduce((sum, { source }) => sum + (source === undefined ? 0 : tensorBytes(source)), 0);
 }
 
-async function bindAll(engine: NativeEngine, plan: ModelPlan, options: Validated): Promise<void> {
+async function bindAll(engine: NativeEngine, plan: ModelPlan, options: LoadRequest): Promise<void> {
   const total = bytesOf(plan, SAMPLING_ROLES);
   let before = 0;
   for (const role of SAMPLING_ROLES) {
     let bytes = 0;
-    await abortable(engine, options.signal, () =>
-      bindRole(engine, plan, role, (done) => {
-        bytes = done;
-        options.onProgress?.({ phase: 'weights', role, done: before + done, total });
-      }),
+    await engineCall(engine, options.signal, (guard) =>
+      bindRole(
+        engine,
+        plan,
+        role,
+        guard((done: number) => {
+          bytes = done;
+          options.onProgress?.({ phase: 'weights', role, done: before + done, total });
+        }),
+      ),
     );
     before += bytes;
   }
@@ -176,7 +95,7 @@ async function isArchive(base: string): Promise<boolean> {
 }
 
 /** Opens LibTorch and makes an engine on the chosen device. */
-function startEngine(options: Validated) {
+function startEngine(options: LoadRequest) {
   const libtorch = openEngine({ libtorch: options.libtorch, device: options.device });
   const { kind, index } = chooseDevice(options.device);
   const dtype = options.dtype === 'auto' ? (kind === 'cuda' ? 'float16' : 'float32') : options.dtype;
@@ -185,7 +104,7 @@ function startEngine(options: Validated) {
   return { engine, libtorch, dtype, device };
 }
 
-async function loadArchive(options: Validated): Promise<LoadedModel> {
+async function loadArchive(options: LoadRequest): Promise<LoadedModel> {
   if (options.checkpoint !== undefined || options.motionModule !== undefined) {
     throw new AnimateDiffError(
       'ERR_INVALID_ARGUMENT',
@@ -194,7 +113,7 @@ async function loadArchive(options: Validated): Promise<LoadedModel> {
   }
   const started = startEngine(options);
   try {
-    const text = await abortable(started.engine, options.signal, () =>
+    const text = await engineCall(started.engine, options.signal, () =>
       started.engine.loadArchive(options.base),
     );
     const metadata = readArchiveMetadata(text, options.base);
@@ -213,7 +132,7 @@ async function loadArchive(options: Validated): Promise<LoadedModel> {
   }
 }
 
-function sourceNames(options: Validated): ArchiveMetadata['sources'] {
+function sourceNames(options: LoadRequest): ArchiveMetadata['sources'] {
   return {
     base: path.basename(options.base),
     checkpoint: options.checkpoint === undefined ? undefined : path.basename(options.checkpoint),
@@ -221,7 +140,7 @@ function sourceNames(options: Validated): ArchiveMetadata['sources'] {
   };
 }
 
-async function loadFiles(options: Validated, notify: (notice: Notice) => void): Promise<LoadedModel> {
+async function loadFiles(options: LoadRequest, notify: (notice: Notice) => void): Promise<LoadedModel> {
   const { base, checkpoint, motionModule } = options;
   options.onProgress?.({ phase: 'plan', done: 0, total: 1 });
   const plan = await planModel({ base, checkpoint, motionModule });
@@ -250,7 +169,7 @@ export async function loadModel(
   options: LoadOptions,
   notify: (notice: Notice) => void,
 ): Promise<LoadedModel> {
-  const checked = validate(options);
+  const checked = readLoadOptions(options);
   checked.signal?.throwIfAborted();
   return (await isArchive(checked.base)) ? loadArchive(checked) : loadFiles(checked, notify);
 }

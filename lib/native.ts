@@ -91,6 +91,9 @@ export type NativeProgress = (
   preview?: { data: Uint8Array; frames: number; height: number; width: number },
 ) => void;
 
+/** Called on the JavaScript thread with a stable code and a sentence; must not throw. */
+export type NativeNotice = (code: string, message: string) => void;
+
 interface RawRecipe {
   readonly kind: number;
   readonly target: string;
@@ -108,7 +111,7 @@ interface RawEngine {
   bind(role: number, graph: string, recipes: readonly RawRecipe[], progress?: NativeProgress): Promise<void>;
   bake(file: string, metadata: string): Promise<void>;
   loadArchive(file: string): Promise<{ metadata: NativeTensor<Uint8Array> }>;
-  generate(request: NativeRequest, progress?: NativeProgress): Promise<NativeClips>;
+  generate(request: NativeRequest, progress?: NativeProgress, notice?: NativeNotice): Promise<NativeClips>;
   forward(
     role: number,
     tensors: readonly NativeInput[],
@@ -142,7 +145,6 @@ const STATUS_CODES: readonly ErrorCode[] = [
   'ERR_WEIGHTS_MISSING',
   'ERR_WEIGHTS_SHAPE',
   'ERR_WEIGHTS_NOT_FINITE',
-  'ERR_TOO_MANY_FRAMES',
   'ERR_NOT_FINITE',
   'ERR_OUT_OF_MEMORY',
   'ERR_DEVICE_UNAVAILABLE',
@@ -152,7 +154,7 @@ const STATUS_CODES: readonly ErrorCode[] = [
 ];
 
 /** `ad_status` of a call that was cancelled. */
-const STATUS_ABORTED = 11;
+const STATUS_ABORTED = 10;
 
 // Order of `ad_dtype` and `ad_role`.
 const DTYPES: readonly DType[] = [
@@ -323,8 +325,8 @@ export class NativeEngine {
     return Buffer.from(metadata.data).toString('utf8');
   }
 
-  generate(request: NativeRequest, progress?: NativeProgress): Promise<NativeClips> {
-    return translate(this.#raw.generate(request, progress));
+  generate(request: NativeRequest, progress?: NativeProgress, notice?: NativeNotice): Promise<NativeClips> {
+    return translate(this.#raw.generate(request, progress, notice));
   }
 
   /** Runs one network; integers follow the tensors as the graph's `forward` takes them. */

@@ -44,43 +44,54 @@ void EngineObject::shut_down() {
   if (engine_ != nullptr) api_->engine_destroy(std::exchange(engine_, nullptr));
 }
 
-void EngineObject::account_memory(Napi::Env env) {
+int64_t EngineObject::weight_bytes() const {
   ad_memory memory{};
-  if (engine_ != nullptr && api_->engine_memory(engine_, &memory, nullptr) != AD_OK) return;
-  const auto held = static_cast<int64_t>(memory.weights);
+  if (engine_ == nullptr || api_->engine_memory(engine_, &memory, nullptr) != AD_OK) return 0;
+  return static_cast<int64_t>(memory.weights);
+}
+
+void EngineObject::account_memory(Napi::Env env, int64_t held) {
   Napi::MemoryManagement::AdjustExternalMemory(env, held - accounted_);
   accounted_ = held;
 }
 
-Napi::Value EngineObject::enqueue(Napi::Env env, std::unique_ptr<Job> job, const Napi::Value& progress) {
+Napi::Value EngineObject::enqueue(const Napi::CallbackInfo& info, std::unique_ptr<Job> job, size_t first_callback) {
+  const Napi::Value progress = info[first_callback];
+  const Napi::Value notice = info[first_callback + 1];
   if (progress.IsFunction()) job->progress = Napi::Persistent(progress.As<Napi::Function>());
+  if (notice.IsFunction()) job->notice = Napi::Persistent(notice.As<Napi::Function>());
   Ref();
   auto then = std::move(job->finished);
-  job->finished = [this, then = std::move(then)](Napi::Env here) {
-    if (then) then(here);
+  job->finished = [this, then = std::move(then)](Napi::Env env) {
+    if (then) then(env);
     Unref();
   };
-  return thread_->submit(env, std::move(job));
+  return thread_->submit(info.Env(), std::move(job));
 }
 
-Napi::Value EngineObject::submit(const Napi::CallbackInfo& info, Run run, size_t progress_argument) {
+Napi::Value EngineObject::submit(const Napi::CallbackInfo& info, Run run, size_t first_callback) {
   auto job = std::make_unique<Job>(info.Env());
-  job->run = std::move(run);
-  job->finished = [this](Napi::Env env) { account_memory(env); };
-  return enqueue(info.Env(), std::move(job), info[progress_argument]);
+  auto held = std::make_shared<int64_t>(0);
+  job->run = [this, run = std::move(run), held](const ad_callbacks& callbacks, ad_error* error) {
+    const ad_status status = run(callbacks, error);
+    *held = weight_bytes();
+    return status;
+  };
+  job->finished = [this, held](Napi::Env env) { account_memory(env, *held); };
+  return enqueue(info, std::move(job), first_callback);
 }
 
-Napi::Value EngineObject::submit_call(const Napi::CallbackInfo& info, Call call, size_t progress_argument) {
+Napi::Value EngineObject::submit_call(const Napi::CallbackInfo& info, Call call, size_t first_callback) {
   auto job = std::make_unique<Job>(info.Env());
   auto result = std::make_shared<ad_result*>(nullptr);
   job->run = [call = std::move(call), result](const ad_callbacks& callbacks, ad_error* error) {
     return call(callbacks, result.get(), error);
   };
   job->value = [this, result](Napi::Env env) { return take_result(env, *api_, *result); };
-  return enqueue(info.Env(), std::move(job), info[progress_argument]);
+  return enqueue(info, std::move(job), first_callback);
 }
 
-// bind(role, graphPath, recipes, onProgress)
+// bind(role, graphPath, recipes, onProgress, onNotice)
 Napi::Value EngineObject::bind(const Napi::CallbackInfo& info) {
   const auto role = static_cast<ad_role>(info[0].ToNumber().Int32Value());
   auto plan = std::make_shared<PlanStorage>();
@@ -115,7 +126,7 @@ Napi::Value EngineObject::load_archive(const Napi::CallbackInfo& info) {
       1);
 }
 
-// generate(request, onProgress)
+// generate(request, onProgress, onNotice)
 Napi::Value EngineObject::generate(const Napi::CallbackInfo& info) {
   auto storage = std::make_shared<RequestStorage>();
   read_request(info[0].As<Napi::Object>(), *storage);
@@ -155,7 +166,7 @@ Napi::Value EngineObject::memory(const Napi::CallbackInfo& info) {
     object.Set("devicePeak", static_cast<double>(memory->device_peak));
     return object;
   };
-  return enqueue(info.Env(), std::move(job), info.Env().Undefined());
+  return enqueue(info, std::move(job), 0);
 }
 
 Napi::Value EngineObject::cancel(const Napi::CallbackInfo& info) {
@@ -171,10 +182,10 @@ Napi::Value EngineObject::close(const Napi::CallbackInfo& info) {
     return AD_OK;
   };
   job->finished = [this](Napi::Env env) {
-    account_memory(env);
+    account_memory(env, 0);
     thread_->stop();
   };
-  return enqueue(info.Env(), std::move(job), info.Env().Undefined());
+  return enqueue(info, std::move(job), 0);
 }
 
 }  // namespace addon

@@ -32,10 +32,14 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value cancel(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
-  Napi::Value submit(const Napi::CallbackInfo& info, Run run, size_t progress_argument);
-  Napi::Value submit_call(const Napi::CallbackInfo& info, Call call, size_t progress_argument);
-  Napi::Value enqueue(Napi::Env env, std::unique_ptr<Job> job, const Napi::Value& progress);
-  void account_memory(Napi::Env env);
+  /** Callbacks are the arguments from `first_callback` on: progress, then notices. */
+  Napi::Value submit(const Napi::CallbackInfo& info, Run run, size_t first_callback);
+  Napi::Value submit_call(const Napi::CallbackInfo& info, Call call, size_t first_callback);
+  Napi::Value enqueue(const Napi::CallbackInfo& info, std::unique_ptr<Job> job, size_t first_callback);
+  /** Bytes of the weights; on the engine's thread. */
+  [[nodiscard]] int64_t weight_bytes() const;
+  /** Tells V8 how much memory the object holds outside of its heap. */
+  void account_memory(Napi::Env env, int64_t held);
   void shut_down();
   static void on_environment_end(void* self);
 

@@ -1,6 +1,7 @@
 #include "job_thread.h"
 
 #include <cstring>
+#include <string>
 #include <vector>
 
 namespace addon {
@@ -8,7 +9,6 @@ namespace {
 
 // A progress report on its way to JavaScript.
 struct Report {
-  Job* job;
   ad_phase phase;
   double done;
   double total;
@@ -57,18 +57,26 @@ Napi::Promise JobThread::submit(Napi::Env env, std::unique_ptr<Job> job) {
   return promise;
 }
 
-void JobThread::cancel() { cancelled_ = 1; }
+void JobThread::cancel() {
+  const std::lock_guard lock(mutex_);
+  cancel_locked();
+}
+
+void JobThread::cancel_locked() {
+  if (running_ != nullptr) running_->cancelled = true;
+  for (auto& job : queue_) job->cancelled = true;
+}
 
 void JobThread::stop() {
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) return;
     stopping_ = true;
+    cancel_locked();
     // Jobs hold JavaScript references; when they can no longer be settled they are left to the process.
     for (auto& job : queue_) static_cast<void>(job.release());
     queue_.clear();
   }
-  cancelled_ = 1;
   wake_.notify_one();
   if (thread_.joinable()) thread_.join();
   to_javascript_.Release();
@@ -83,24 +91,33 @@ void JobThread::loop() {
       if (stopping_) return;
       job = std::move(queue_.front());
       queue_.pop_front();
-      cancelled_ = 0;
+      running_ = job.get();
     }
     execute(std::move(job));
   }
 }
 
-void JobThread::execute(std::unique_ptr<Job> job) {
-  ProgressContext context{this, job.get()};
-  const ad_callbacks callbacks{&context, job->progress.IsEmpty() ? nullptr : &JobThread::report, &cancelled_};
-  job->status = job->run(callbacks, &job->error);
-  Job* const raw = job.release();
-  const auto settle_job = [this, raw](Napi::Env env, Napi::Function) { settle(env, std::unique_ptr<Job>(raw)); };
-  to_javascript_.BlockingCall(settle_job);
+// Runs `body(env)` on the JavaScript thread; nothing happens when that thread has ended.
+template <typename Body>
+void JobThread::post(Body body) {
+  to_javascript_.BlockingCall([body = std::move(body)](Napi::Env env, Napi::Function) { body(env); });
 }
 
-void JobThread::report(void* context, ad_phase phase, uint64_t done, uint64_t total, const ad_tensor* preview) {
-  auto* const progress = static_cast<ProgressContext*>(context);
-  auto* const report = new Report{progress->job, phase, static_cast<double>(done), static_cast<double>(total), {}, {}};
+void JobThread::execute(std::unique_ptr<Job> job) {
+  CallContext context{this, job.get()};
+  const ad_callbacks callbacks{&context, job->progress.IsEmpty() ? nullptr : &JobThread::on_progress,
+                               job->notice.IsEmpty() ? nullptr : &JobThread::on_notice, &JobThread::is_cancelled};
+  job->status = job->run(callbacks, &job->error);
+  {
+    const std::lock_guard lock(mutex_);
+    running_ = nullptr;
+  }
+  post([this, raw = job.release()](Napi::Env env) { settle(env, std::unique_ptr<Job>(raw)); });
+}
+
+void JobThread::on_progress(void* context, ad_phase phase, uint64_t done, uint64_t total, const ad_tensor* preview) {
+  const auto* const call = static_cast<CallContext*>(context);
+  auto report = std::make_shared<Report>(Report{phase, static_cast<double>(done), static_cast<double>(total), {}, {}});
   if (preview != nullptr) {
     report->shape.assign(preview->shape, preview->shape + preview->dims);
     size_t bytes = 1;
@@ -108,13 +125,22 @@ void JobThread::report(void* context, ad_phase phase, uint64_t done, uint64_t to
     const auto* const data = static_cast<const uint8_t*>(preview->data);
     report->preview.assign(data, data + bytes);
   }
-  const auto call = [report](Napi::Env env, Napi::Function) {
-    const std::unique_ptr<Report> owned(report);
-    owned->job->progress.Call({Napi::Number::New(env, owned->phase), Napi::Number::New(env, owned->done),
-                               Napi::Number::New(env, owned->total), preview_value(env, *owned)});
-  };
-  if (progress->thread->to_javascript_.BlockingCall(call) != napi_ok) delete report;
+  call->thread->post([job = call->job, report](Napi::Env env) {
+    const Napi::HandleScope scope(env);
+    job->progress.Call({Napi::Number::New(env, report->phase), Napi::Number::New(env, report->done),
+                        Napi::Number::New(env, report->total), preview_value(env, *report)});
+  });
 }
+
+void JobThread::on_notice(void* context, const char* code, const char* message) {
+  const auto* const call = static_cast<CallContext*>(context);
+  call->thread->post([job = call->job, code = std::string(code), message = std::string(message)](Napi::Env env) {
+    const Napi::HandleScope scope(env);
+    job->notice.Call({Napi::String::New(env, code), Napi::String::New(env, message)});
+  });
+}
+
+int32_t JobThread::is_cancelled(void* context) { return static_cast<CallContext*>(context)->job->cancelled ? 1 : 0; }
 
 void JobThread::settle(Napi::Env env, std::unique_ptr<Job> job) {
   const Napi::HandleScope scope(env);

@@ -26,8 +26,10 @@ struct Job {
   /** Runs on the JavaScript thread before the promise settles. */
   std::function<void(Napi::Env)> finished;
   Napi::Promise::Deferred deferred;
-  /** May be empty. */
+  /** (phase, done, total, preview?) and (code, message); each may be empty. */
   Napi::FunctionReference progress;
+  Napi::FunctionReference notice;
+  std::atomic<bool> cancelled = false;
   ad_status status = AD_OK;
   ad_error error{};
 };
@@ -42,29 +44,34 @@ class JobThread {
   /** Queues a job; the process stays alive until it is settled. */
   Napi::Promise submit(Napi::Env env, std::unique_ptr<Job> job);
 
-  /** Asks the running job to end with AD_ABORTED. */
+  /** Asks the running job and those that wait to end with AD_ABORTED. */
   void cancel();
 
   /** Cancels, drops what is queued and waits for the thread to end. */
   void stop();
 
  private:
-  struct ProgressContext {
+  struct CallContext {
     JobThread* thread;
     Job* job;
   };
 
   void loop();
   void execute(std::unique_ptr<Job> job);
-  static void report(void* context, ad_phase phase, uint64_t done, uint64_t total, const ad_tensor* preview);
+  void cancel_locked();
+  template <typename Body>
+  void post(Body body);
+  static void on_progress(void* context, ad_phase phase, uint64_t done, uint64_t total, const ad_tensor* preview);
+  static void on_notice(void* context, const char* code, const char* message);
+  static int32_t is_cancelled(void* context);
   void settle(Napi::Env env, std::unique_ptr<Job> job);
 
   Napi::ThreadSafeFunction to_javascript_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::unique_ptr<Job>> queue_;
+  Job* running_ = nullptr;
   bool stopping_ = false;
-  volatile int32_t cancelled_ = 0;
   size_t pending_ = 0;
   std::thread thread_;
 };

@@ -28,7 +28,6 @@ typedef enum ad_status {
   AD_WEIGHTS_MISSING,
   AD_WEIGHTS_SHAPE,
   AD_WEIGHTS_NOT_FINITE,
-  AD_TOO_MANY_FRAMES,
   AD_NOT_FINITE,
   AD_OUT_OF_MEMORY,
   AD_DEVICE_UNAVAILABLE,
@@ -143,11 +142,18 @@ typedef enum ad_phase { AD_PHASE_TEXT = 0, AD_PHASE_SAMPLE, AD_PHASE_DECODE, AD_
 /** Reports progress. `preview`, when given, holds uint8 [frames, h, w, 3] and is valid during the call only. */
 typedef void (*ad_progress)(void* context, ad_phase phase, uint64_t done, uint64_t total, const ad_tensor* preview);
 
+/** Something that was changed on the way and that users should know: a stable code and a sentence. */
+typedef void (*ad_notice)(void* context, const char* code, const char* message);
+
+/** Polled at least once per sampling step and decoded frame; anything but 0 ends the call with AD_ABORTED. */
+typedef int32_t (*ad_cancelled)(void* context);
+
+/** All run on the calling thread; each may be null. */
 typedef struct ad_callbacks {
   void* context;
   ad_progress progress;
-  /** Polled at least once per sampling step and decoded frame; anything but 0 ends the call with AD_ABORTED. */
-  const volatile int32_t* cancelled;
+  ad_notice notice;
+  ad_cancelled cancelled;
 } ad_callbacks;
 
 typedef struct ad_request {

@@ -18,7 +18,7 @@ int64_t frames_at_once(const at::Tensor& latents) { return latents.is_cpu() ? 1 
 bool finite(const at::Tensor& tensor) { return at::isfinite(tensor).all().item<bool>(); }
 
 // Latents [n, channels, h, w] to pictures [n, height, width, 3] float32 in 0..1.
-at::Tensor decode(Graph& decoder, const at::Tensor& latents) {
+at::Tensor decode(Graph& decoder, const at::Tensor& latents, const Callbacks& callbacks) {
   at::Tensor pixels = decoder({latents.to(decoder.dtype())});
   if (!finite(pixels)) {
     if (!finite(latents)) {
@@ -26,6 +26,7 @@ at::Tensor decode(Graph& decoder, const at::Tensor& latents) {
                         "Sampling produced NaN. Try dtype 'bfloat16' or 'float32', or a lower guidance scale.");
     }
     if (decoder.dtype() == at::kHalf) {
+      callbacks.notice("vae-float32", "The VAE overflowed in float16; it decodes in float32 from now on.");
       decoder.to(at::kFloat);
       pixels = decoder({latents});
     }
@@ -49,7 +50,7 @@ void decode_clips(Graph& decoder, const at::Tensor& latents, const ad_request& r
   for (int64_t done = 0; done < total; done += chunk) {
     callbacks.check_cancelled();
     const int64_t count = std::min(chunk, total - done);
-    const at::Tensor pictures = decode(decoder, scaled.narrow(0, done, count));
+    const at::Tensor pictures = decode(decoder, scaled.narrow(0, done, count), callbacks);
     bytes.narrow(0, done, count).copy_((pictures * 255).round().to(at::kByte));
     if (floats.defined()) floats.narrow(0, done, count).copy_(pictures);
     callbacks.progress(AD_PHASE_DECODE, static_cast<uint64_t>(done + count), static_cast<uint64_t>(total));

@@ -10,8 +10,8 @@ namespace animatediff {
 /**
  * Decodes latents [batch, channels, frames, h, w] float32 and adds `frames` uint8 [batch, frames, height, width, 3];
  * with keep_floats also `pictures` float32 [batch, frames, height, width, 3] in 0..1. Values are rounded to the
- * nearest byte. A float16 decoder that overflows is converted to float32 once and for all; AD_NOT_FINITE when even
- * that gives NaN.
+ * nearest byte. A float16 decoder that overflows is converted to float32 once and for all, with a notice; AD_NOT_FINITE
+ * when even that gives NaN.
  */
 void decode_clips(Graph& decoder, const at::Tensor& latents, const ad_request& request, const Callbacks& callbacks,
                   ad_result& result);

@@ -29,8 +29,12 @@ void Callbacks::progress(ad_phase phase, uint64_t done, uint64_t total, const ad
   }
 }
 
+void Callbacks::notice(const char* code, const char* message) const {
+  if (callbacks_ != nullptr && callbacks_->notice != nullptr) callbacks_->notice(callbacks_->context, code, message);
+}
+
 void Callbacks::check_cancelled() const {
-  if (callbacks_ != nullptr && callbacks_->cancelled != nullptr && *callbacks_->cancelled != 0) {
+  if (callbacks_ != nullptr && callbacks_->cancelled != nullptr && callbacks_->cancelled(callbacks_->context) != 0) {
     throw EngineError(AD_ABORTED, "The call was aborted.");
   }
 }
@@ -58,7 +62,7 @@ Graph& Engine::graph(ad_role role) {
 void Engine::bind(ad_role role, const std::string& path, std::span<const ad_recipe> recipes,
                   const Callbacks& callbacks) {
   const c10::InferenceMode inference;
-  role_name(role);
+  if (role >= AD_ROLE_COUNT) throw EngineError(AD_INVALID_ARGUMENT, "Unknown network " + std::to_string(role) + ".");
   Graph graph = Graph::load(path);
   uint64_t total = 0;
   for (const ad_recipe& recipe : recipes) total += source_bytes(recipe);

@@ -12,12 +12,14 @@
 
 namespace animatediff {
 
-/** Progress and cancellation of one call. */
+/** Progress, notices and cancellation of one call. */
 class Callbacks {
  public:
   explicit Callbacks(const ad_callbacks* callbacks) : callbacks_(callbacks) {}
 
   void progress(ad_phase phase, uint64_t done, uint64_t total, const ad_tensor* preview = nullptr) const;
+
+  void notice(const char* code, const char* message) const;
 
   /** Throws AD_ABORTED once the caller has cancelled. */
   void check_cancelled() const;

@@ -41,6 +41,31 @@ describe('abort', () => {
     await assert.rejects(loadTiny({ signal: AbortSignal.abort() }), { name: 'AbortError' });
   });
 
+  it('is not lost between the call and its start on the other thread', async () => {
+    const pipe = await loadTiny();
+    for (let delay = 0; delay < 4; delay += 1) {
+      const controller = new AbortController();
+      const call = pipe.generate({ ...LONG, signal: controller.signal });
+      for (let turn = 0; turn < delay; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+      controller.abort();
+      const begin = performance.now();
+      await assert.rejects(call, { name: 'AbortError' });
+      assert.ok(performance.now() - begin < 3000);
+    }
+    await pipe.close();
+  });
+
+  it('ends loading too, also when a callback throws', async () => {
+    const controller = new AbortController();
+    const abort = () => controller.abort();
+    await assert.rejects(loadTiny({ signal: controller.signal, onProgress: abort }), { name: 'AbortError' });
+    const thrown = new TypeError('in the callback');
+    const onProgress = ({ phase }: { phase: string }) => {
+      if (phase === 'weights') throw thrown;
+    };
+    await assert.rejects(loadTiny({ onProgress }), thrown);
+  });
+
   it('ends a call whose progress callback throws, with what it threw', async () => {
     const pipe = await loadTiny();
     const thrown = new TypeError('in the callback');

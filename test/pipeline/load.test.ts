@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import {
+  closeSync,
   copyFileSync,
   openSync,
   readFileSync,
@@ -31,6 +32,34 @@ async function framesOf(options: Partial<LoadOptions>): Promise<Uint8Array> {
   } finally {
     await pipe.close();
   }
+}
+
+/** Position and size of a tensor in a safetensors file. */
+function locate(file: string, name: string): { readonly start: number; readonly bytes: number } {
+  const content = readFileSync(file);
+  const data = 8 + Number(content.readBigUInt64LE());
+  const entries = JSON.parse(content.toString('utf8', 8, data)) as Record<
+    string,
+    { data_offsets: [number, number] }
+  >;
+  const [from, to] = entries[name]?.data_offsets ?? assert.fail(`${name} is not in ${file}`);
+  return { start: data + from, bytes: to - from };
+}
+
+function overwrite(file: string, start: number, values: Float32Array): void {
+  const descriptor = openSync(file, 'r+');
+  writeSync(descriptor, new Uint8Array(values.buffer), 0, values.byteLength, start);
+  closeSync(descriptor);
+}
+
+function scaleTensor(file: string, name: string, factor: number): void {
+  const { start, bytes } = locate(file, name);
+  const values = new Float32Array(Uint8Array.from(readFileSync(file).subarray(start, start + bytes)).buffer);
+  overwrite(
+    file,
+    start,
+    values.map((value) => value * factor),
+  );
 }
 
 describe('every layout of the same weights gives the same frames', () => {
@@ -82,6 +111,25 @@ describe('load', () => {
     }
     assert.equal(bytes.float32, 2 * (bytes.bfloat16 ?? 0));
     assert.equal(bytes.float32, 2 * (bytes.float16 ?? 0));
+  });
+
+  it('decodes in float32, and says so, when a float16 VAE overflows', async () => {
+    const file = at('loud-vae.safetensors');
+    copyFileSync(tinyFiles().base, file);
+    scaleTensor(file, 'first_stage_model.decoder.conv_in.weight', 1e5);
+    const quiet = await loadTiny({ base: file });
+    const expected = await quiet.generate(SMALL);
+    assert.deepEqual(quiet.notices, []);
+    await quiet.close();
+    const pipe = await loadTiny({ base: file, dtype: 'float16' });
+    const clip = await pipe.generate(SMALL);
+    assert.deepEqual(
+      pipe.notices.map((notice) => notice.code),
+      ['vae-float32'],
+    );
+    const differences = clip.data.map((value, index) => Math.abs(value - (expected.data[index] ?? 0)));
+    assert.ok(Math.max(...differences) < 20, 'the picture is that of float32');
+    await pipe.close();
   });
 
   it('detects the motion module and says how many frames it takes', async () => {
@@ -142,20 +190,8 @@ describe('load', () => {
   it('refuses NaN weights by the name of the tensor', async () => {
     const file = at('nan.safetensors');
     copyFileSync(tinyFiles().base, file);
-    const header = readFileSync(file);
-    const start = 8 + Number(header.readBigUInt64LE());
-    const entries = JSON.parse(header.toString('utf8', 8, start)) as Record<
-      string,
-      { data_offsets: [number, number] }
-    >;
     const name = 'model.diffusion_model.middle_block.1.proj_in.weight';
-    writeSync(
-      openSync(file, 'r+'),
-      Buffer.from(Float32Array.of(Number.NaN).buffer),
-      0,
-      4,
-      start + (entries[name]?.data_offsets[0] ?? 0),
-    );
+    overwrite(file, locate(file, name).start, Float32Array.of(Number.NaN));
     await assert.rejects(loadTiny({ base: file }), {
       code: 'ERR_WEIGHTS_NOT_FINITE',
       message: /mid_block\.attentions\.0\.proj_in\.weight/,
