@@ -128,6 +128,11 @@ interface RawAddon {
   devices(): DeviceInfo[];
   cpuCapability(): string;
   timesteps(scheduler: NativeScheduler): { timesteps: NativeTensor<BigInt64Array> };
+  runScheduler(
+    scheduler: NativeScheduler,
+    tensors: readonly [sample: NativeInput, outputs: NativeInput],
+    seeds: BigUint64Array,
+  ): { samples: NativeTensor<Float32Array> };
   readonly Engine: new (options: {
     device: number;
     deviceIndex: number;
@@ -251,6 +256,21 @@ export function cpuCapability(): string {
 /** Timesteps of a scheduler in the order they are visited. */
 export function timesteps(scheduler: NativeScheduler): readonly number[] {
   return translateSync(() => Array.from(loadAddon().timesteps(scheduler).timesteps.data, Number));
+}
+
+/**
+ * A scheduler alone: from a sample [batch, …] through given network outputs [steps, batch, …] to the samples
+ * [steps, batch, …] after each step. One seed per clip, for eta > 0.
+ */
+export function runScheduler(
+  scheduler: NativeScheduler,
+  sample: NativeInput,
+  outputs: NativeInput,
+  seeds: readonly bigint[],
+): NativeTensor<Float32Array> {
+  return translateSync(
+    () => loadAddon().runScheduler(scheduler, [sample, outputs], BigUint64Array.from(seeds)).samples,
+  );
 }
 
 function toError(error: unknown): unknown {

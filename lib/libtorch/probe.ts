@@ -60,6 +60,9 @@ export interface ProbeOptions {
   readonly timeout?: number;
 }
 
+/** This file is run as a source or compiled, and so is the module that it loads. */
+const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
+
 type Steps = {
   readonly [Step in ProbeStep]: (native: ProbedModule, options: ProbeOptions) => NativeFindings[Step];
 };
@@ -78,8 +81,7 @@ const STEP_NAMES = Object.keys(STEPS) as readonly ProbeStep[];
 /** Loads the native files step by step in another process. Never throws for what happens there. */
 export async function probeNative(options: ProbeOptions = {}): Promise<NativeFindings> {
   const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(options)], {
-    // The loader of TypeScript, when the sources run; a debugger's port can be used only once.
-    execArgv: process.execArgv.filter((argument) => !argument.startsWith('--inspect')),
+    execArgv: loaderArguments(process.execArgv),
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     timeout: options.timeout ?? 60_000,
     killSignal: 'SIGKILL',
@@ -108,10 +110,24 @@ export async function probeNative(options: ProbeOptions = {}): Promise<NativeFin
   return { ...findings, failure: { step, message } };
 }
 
+/**
+ * Of the arguments that Node itself was started with, those that load TypeScript, which only the sources of
+ * this package need. Others must not be passed on: `-e` would run the whole program of the caller again.
+ */
+function loaderArguments(given: readonly string[]): string[] {
+  if (EXTENSION !== '.ts') return [];
+  return given.flatMap((argument, index) =>
+    argument === '--import'
+      ? [argument, given[index + 1] ?? '']
+      : argument.startsWith('--import=')
+        ? [argument]
+        : [],
+  );
+}
+
 /** The other side: runs in the process that {@link probeNative} starts. */
 async function runProbe(options: ProbeOptions): Promise<void> {
-  const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
-  const address = options.module ?? new URL(`../native${extension}`, import.meta.url).href;
+  const address = options.module ?? new URL(`../native${EXTENSION}`, import.meta.url).href;
   const native = (await import(address)) as ProbedModule;
   for (const step of STEP_NAMES) {
     try {

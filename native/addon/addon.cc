@@ -49,19 +49,32 @@ Napi::Value cpu_capability(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), opened(info.Env()).cpu_capability());
 }
 
+Napi::Value settle(Napi::Env env, ad_status status, const ad_error& error, ad_result* result) {
+  if (status == AD_OK) return take_result(env, opened(env), result);
+  throw make_error(env, status, error);
+}
+
 // timesteps(scheduler): { timesteps: { shape, data } }
 Napi::Value timesteps(const Napi::CallbackInfo& info) {
-  const EngineApi& api = opened(info.Env());
   const ad_scheduler scheduler = read_scheduler(info[0].As<Napi::Object>());
   ad_result* result = nullptr;
   ad_error error{};
-  const ad_status status = api.scheduler_timesteps(&scheduler, &result, &error);
-  if (status != AD_OK) {
-    Napi::Error failure = Napi::Error::New(info.Env(), error.message);
-    failure.Set("status", Napi::Number::New(info.Env(), status));
-    throw failure;
-  }
-  return take_result(info.Env(), api, result);
+  const ad_status status = opened(info.Env()).scheduler_timesteps(&scheduler, &result, &error);
+  return settle(info.Env(), status, error, result);
+}
+
+// runScheduler(scheduler, [sample, outputs], seeds): { samples: { shape, data } }
+Napi::Value run_scheduler(const Napi::CallbackInfo& info) {
+  const ad_scheduler scheduler = read_scheduler(info[0].As<Napi::Object>());
+  TensorStorage storage;
+  read_tensors(info[1].As<Napi::Array>(), storage);
+  const auto seeds = info[2].As<Napi::BigUint64Array>();
+  ad_result* result = nullptr;
+  ad_error error{};
+  const ad_status status =
+      opened(info.Env())
+          .scheduler_run(&scheduler, &storage.tensors[0], &storage.tensors[1], seeds.Data(), &result, &error);
+  return settle(info.Env(), status, error, result);
 }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
@@ -70,6 +83,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("devices", Napi::Function::New(env, devices));
   exports.Set("cpuCapability", Napi::Function::New(env, cpu_capability));
   exports.Set("timesteps", Napi::Function::New(env, timesteps));
+  exports.Set("runScheduler", Napi::Function::New(env, run_scheduler));
   exports.Set("Engine", EngineObject::define(env));
   return exports;
 }

@@ -141,6 +141,13 @@ void read_request(const Napi::Object& object, RequestStorage& storage) {
   request.seeds = storage.seeds.data();
 }
 
+Napi::Error make_error(Napi::Env env, ad_status status, const ad_error& error) {
+  Napi::Error failure = Napi::Error::New(env, error.message);
+  failure.Set("status", Napi::Number::New(env, status));
+  failure.Set("detail", Napi::String::New(env, error.detail));
+  return failure;
+}
+
 Napi::Value take_result(Napi::Env env, const EngineApi& api, ad_result* result) {
   Napi::Object object = Napi::Object::New(env);
   for (size_t i = 0; i < api.result_count(result); ++i) {

@@ -42,6 +42,9 @@ ad_scheduler read_scheduler(const Napi::Object& object);
 ad_engine_options read_engine_options(const Napi::Object& object);
 std::vector<int64_t> read_integers(const Napi::Value& value);
 
+/** An Error with `status` and `detail`, which lib/native.ts turns into a typed one. */
+Napi::Error make_error(Napi::Env env, ad_status status, const ad_error& error);
+
 /** `{ name: { shape, data } }` with data copied into typed arrays, and frees the result. */
 Napi::Value take_result(Napi::Env env, const EngineApi& api, ad_result* result);
 

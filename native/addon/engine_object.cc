@@ -21,12 +21,7 @@ EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info), a
   const ad_engine_options options = read_engine_options(info[0].As<Napi::Object>());
   ad_error error{};
   const ad_status status = api_->engine_create(&options, &engine_, &error);
-  if (status != AD_OK) {
-    Napi::Error failure = Napi::Error::New(info.Env(), error.message);
-    failure.Set("status", Napi::Number::New(info.Env(), status));
-    failure.Set("detail", Napi::String::New(info.Env(), error.detail));
-    throw failure;
-  }
+  if (status != AD_OK) throw make_error(info.Env(), status, error);
   thread_ = std::make_unique<JobThread>(info.Env());
   // A worker that ends, or a process that exits, first ends the call that is running.
   napi_add_env_cleanup_hook(info.Env(), &EngineObject::on_environment_end, this);

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "convert.h"
+
 namespace addon {
 namespace {
 
@@ -26,13 +28,6 @@ Napi::Value preview_value(Napi::Env env, const Report& report) {
   preview.Set("height", static_cast<double>(report.shape[1]));
   preview.Set("width", static_cast<double>(report.shape[2]));
   return preview;
-}
-
-Napi::Error to_error(Napi::Env env, const Job& job) {
-  Napi::Error error = Napi::Error::New(env, job.error.message);
-  error.Set("status", Napi::Number::New(env, job.status));
-  error.Set("detail", Napi::String::New(env, job.error.detail));
-  return error;
 }
 
 }  // namespace
@@ -148,7 +143,7 @@ void JobThread::settle(Napi::Env env, std::unique_ptr<Job> job) {
   if (job->status == AD_OK) {
     job->deferred.Resolve(job->value ? job->value(env) : env.Undefined());
   } else {
-    job->deferred.Reject(to_error(env, *job).Value());
+    job->deferred.Reject(make_error(env, job->status, job->error).Value());
   }
   // Last, since it may release the object that owns this thread.
   if (job->finished) job->finished(env);

@@ -43,6 +43,7 @@ bool resolve_all(void* handle, EngineApi& api) {
          resolve(handle, "ad_engine_forward", api.engine_forward) &&
          resolve(handle, "ad_engine_memory", api.engine_memory) &&
          resolve(handle, "ad_scheduler_timesteps", api.scheduler_timesteps) &&
+         resolve(handle, "ad_scheduler_run", api.scheduler_run) &&
          resolve(handle, "ad_result_count", api.result_count) && resolve(handle, "ad_result_name", api.result_name) &&
          resolve(handle, "ad_result_tensor", api.result_tensor) && resolve(handle, "ad_result_free", api.result_free);
 }

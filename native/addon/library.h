@@ -24,6 +24,7 @@ struct EngineApi {
   decltype(&ad_engine_forward) engine_forward;
   decltype(&ad_engine_memory) engine_memory;
   decltype(&ad_scheduler_timesteps) scheduler_timesteps;
+  decltype(&ad_scheduler_run) scheduler_run;
   decltype(&ad_result_count) result_count;
   decltype(&ad_result_name) result_name;
   decltype(&ad_result_tensor) result_tensor;

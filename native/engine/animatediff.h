@@ -225,6 +225,13 @@ AD_API ad_status ad_engine_memory(ad_engine* engine, ad_memory* memory, ad_error
 /** Timesteps [steps] int64 of a scheduler, in the order they are visited, as `timesteps`. */
 AD_API ad_status ad_scheduler_timesteps(const ad_scheduler* scheduler, ad_result** result, ad_error* error);
 
+/**
+ * A scheduler alone: from `sample` [batch, …] through the given network outputs [steps, batch, …], both float32, to
+ * `samples` [steps, batch, …] after each step. Noise for eta > 0 comes from `seeds`, one per clip.
+ */
+AD_API ad_status ad_scheduler_run(const ad_scheduler* scheduler, const ad_tensor* sample, const ad_tensor* outputs,
+                                  const uint64_t* seeds, ad_result** result, ad_error* error);
+
 AD_API size_t ad_result_count(const ad_result* result);
 AD_API const char* ad_result_name(const ad_result* result, size_t index);
 AD_API ad_tensor ad_result_tensor(const ad_result* result, size_t index);

@@ -14,8 +14,11 @@
 #include "dtype.h"
 #include "engine.h"
 #include "error.h"
+#include "sampler/noise.h"
 #include "schedulers/ddim.h"
+#include "tensor_view.h"
 
+#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 
 struct ad_engine {
@@ -138,6 +141,28 @@ ad_status ad_scheduler_timesteps(const ad_scheduler* scheduler, ad_result** resu
     auto timesteps = std::make_unique<ad_result>();
     timesteps->add("timesteps", at::tensor(animatediff::Ddim(*scheduler).timesteps(), at::kLong));
     *result = timesteps.release();
+  });
+}
+
+ad_status ad_scheduler_run(const ad_scheduler* scheduler, const ad_tensor* sample, const ad_tensor* outputs,
+                           const uint64_t* seeds, ad_result** result, ad_error* error) {
+  return guarded(error, [&] {
+    const animatediff::Ddim ddim(*scheduler);
+    at::Tensor current = animatediff::view_tensor(*sample);
+    const at::Tensor given = animatediff::view_tensor(*outputs);
+    if (given.dim() != current.dim() + 1 || given.size(0) != scheduler->steps) {
+      throw EngineError(AD_INVALID_ARGUMENT, "Expected one network output for each of the steps.");
+    }
+    std::vector<at::Generator> generators;
+    for (int64_t i = 0; i < current.size(0); ++i) generators.push_back(animatediff::cpu_generator(seeds[i]));
+    std::vector<at::Tensor> samples;
+    for (int64_t step = 0; step < given.size(0); ++step) {
+      current = ddim.step(static_cast<size_t>(step), given[step], current, generators);
+      samples.push_back(current);
+    }
+    auto run = std::make_unique<ad_result>();
+    run->add("samples", at::stack(samples));
+    *result = run.release();
   });
 }
 

@@ -8,6 +8,7 @@
 #include "dtype.h"
 #include "error.h"
 #include "sampler/denoise.h"
+#include "tensor_view.h"
 #include "weights.h"
 
 namespace animatediff {
@@ -103,12 +104,10 @@ std::unique_ptr<ad_result> Engine::forward(ad_role role, std::span<const ad_tens
   const c10::InferenceMode inference;
   std::vector<c10::IValue> values;
   for (const ad_tensor& input : inputs) {
-    const auto type = scalar_type(input.dtype);
-    const at::IntArrayRef shape(input.shape, static_cast<size_t>(input.dims));
-    // from_blob takes a mutable pointer; the tensor is only read.
-    const at::Tensor view = at::from_blob(const_cast<void*>(input.data), shape, at::TensorOptions().dtype(type));
+    const at::Tensor view = view_tensor(input);
     const bool timestep = role == AD_UNET && values.size() == 1;
-    values.emplace_back(view.to(device_, type == at::kFloat && !timestep ? dtype_ : type, false, true));
+    const auto type = view.is_floating_point() && !timestep ? dtype_ : view.scalar_type();
+    values.emplace_back(view.to(device_, type, false, true));
   }
   for (const int64_t value : integers) {
     if (role == AD_UNET) values.emplace_back(value != 0);
