@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <cstdlib>
 #include <mutex>
 
 namespace addon {
@@ -24,6 +25,27 @@ std::string last_error() {
   const char* text = ::dlerror();
   return text != nullptr ? text : "unknown reason";
 }
+
+/**
+ * While this lives, a GNU OpenMP runtime that is opened learns that its threads shall sleep at barriers at once instead
+ * of spinning: with other work on the machine spinning made sampling three to four times slower (bench/NOTES.md).
+ * What the user set in the environment is respected.
+ */
+class WithoutSpinning {
+ public:
+  WithoutSpinning() : active_(::getenv("OMP_WAIT_POLICY") == nullptr && ::getenv(kVariable) == nullptr) {
+    if (active_) ::setenv(kVariable, "0", 0);
+  }
+  WithoutSpinning(const WithoutSpinning&) = delete;
+  WithoutSpinning& operator=(const WithoutSpinning&) = delete;
+  ~WithoutSpinning() {
+    if (active_) ::unsetenv(kVariable);
+  }
+
+ private:
+  static constexpr const char* kVariable = "GOMP_SPINCOUNT";
+  bool active_;
+};
 
 template <typename Function>
 bool resolve(void* handle, const char* name, Function& function) {
@@ -59,6 +81,7 @@ std::optional<std::string> open_engine(const std::vector<std::string>& libraries
            (state.libraries.empty() ? state.engine : state.libraries.back()) +
            "); a process can use one, chosen by the first call";
   }
+  const WithoutSpinning calm;
   for (const std::string& library : libraries) {
     if (::dlopen(library.c_str(), RTLD_LAZY | RTLD_GLOBAL) == nullptr) return last_error();
   }
