@@ -5,7 +5,7 @@
  */
 import { fork } from 'node:child_process';
 import process from 'node:process';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import type { LibTorchInfo } from './find.ts';
 
 /** A device that LibTorch can use. */
@@ -63,6 +63,9 @@ export interface ProbeOptions {
 /** This file is run as a source or compiled, and so is the module that it loads. */
 const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
 
+/** First argument of the other process; without it this file only exports. */
+const FLAG = '--animatediff-probe';
+
 type Steps = {
   readonly [Step in ProbeStep]: (native: ProbedModule, options: ProbeOptions) => NativeFindings[Step];
 };
@@ -80,7 +83,7 @@ const STEP_NAMES = Object.keys(STEPS) as readonly ProbeStep[];
 
 /** Loads the native files step by step in another process. Never throws for what happens there. */
 export async function probeNative(options: ProbeOptions = {}): Promise<NativeFindings> {
-  const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(options)], {
+  const child = fork(fileURLToPath(import.meta.url), [FLAG, JSON.stringify(options)], {
     execArgv: loaderArguments(process.execArgv),
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     timeout: options.timeout ?? 60_000,
@@ -146,12 +149,8 @@ function send(findings: NativeFindings): Promise<void> {
   });
 }
 
-if (
-  process.send !== undefined &&
-  process.argv[1] &&
-  import.meta.url === pathToFileURL(process.argv[1]).href
-) {
-  runProbe(JSON.parse(process.argv[2] ?? '{}') as ProbeOptions).catch((error: Error) => {
+if (process.send !== undefined && process.argv[2] === FLAG) {
+  runProbe(JSON.parse(process.argv[3] ?? '{}') as ProbeOptions).catch((error: Error) => {
     process.stderr.write(`${error.message}\n`);
     process.exitCode = 1;
   });

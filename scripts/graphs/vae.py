@@ -183,7 +183,7 @@ class VaeEncoder(nn.Module):
 
 
 class VaeDecoder(nn.Module):
-    """Latents [n, latent_channels, h, w] over `scaling_factor` to pictures [n, 3, 8 h, 8 w] in about -1..1."""
+    """Latents [n, latent_channels, h, w] over `scaling_factor` to pictures [n, 3, 8 h, 8 w], -1..1."""
 
     def __init__(self, config: VaeConfig) -> None:
         super().__init__()
