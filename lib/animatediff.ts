@@ -17,7 +17,7 @@ import type {
 import { software } from './package-info.ts';
 import { type BuiltRequest, buildRequest, type RequestParameters } from './request.ts';
 import { Turns } from './turns.ts';
-import { requireFunction, requirePath } from './validate.ts';
+import { requireFunction, requirePath, requireSignal } from './validate.ts';
 
 /** Facts about a loaded pipeline, as plain data. */
 export interface PipelineInfo {
@@ -38,8 +38,10 @@ export interface PipelineInfo {
 export interface PipelineMemory {
   /** Parameters of all networks on the device. */
   readonly weights: number;
-  /** Highest value of the device allocator; 0 on the CPU. */
+  /** Most that the device's allocator has held in this process; 0 on the CPU. */
   readonly devicePeak: number;
+  /** Most that large tensors on the host have taken in this process, weights on the CPU included. */
+  readonly hostPeak: number;
 }
 
 /**
@@ -108,10 +110,9 @@ export class AnimateDiff implements AsyncDisposable {
     return this.#closing !== undefined;
   }
 
-  /** Bytes held by the engine. */
-  async memory(): Promise<PipelineMemory> {
-    this.#requireOpen();
-    return this.#model.engine.memory();
+  /** Bytes held by the engine; answers after the calls before it. */
+  memory(): Promise<PipelineMemory> {
+    return this.#whileOpen(() => this.#model.engine.memory());
   }
 
   /**
@@ -128,9 +129,10 @@ export class AnimateDiff implements AsyncDisposable {
     const request = buildRequest(options, { ...this.#model, config: this.#model.family.config });
     const onProgress = requireFunction('onProgress', options.onProgress);
     for (const notice of request.notices) this.#notify(notice);
+    const signal = requireSignal(options.signal);
     const result = await this.#turns.run(
-      () => this.#run(request, options.signal, onProgress),
-      options.signal,
+      () => this.#whileOpen(() => this.#run(request, signal, onProgress)),
+      signal,
     );
     const clips = this.#clips(result, request);
     return typeof options.prompt === 'string' ? (clips[0] as Clip) : clips;
@@ -144,20 +146,7 @@ export class AnimateDiff implements AsyncDisposable {
   async bake(file: string): Promise<void> {
     this.#requireOpen();
     const target = requirePath('file', file);
-    await this.#turns.run(async () => {
-      const { engine, plan, family, dtype, motion, predictionType, sources } = this.#model;
-      if (plan !== undefined) await bindRole(engine, plan, 'vae_encoder');
-      const metadata: ArchiveMetadata = {
-        format: 1,
-        family: family.name,
-        dtype,
-        motion: motion && { version: motion.version, maxFrames: motion.maxFrames },
-        predictionType,
-        sources,
-        software: software(),
-      };
-      await engine.bake(target, writeArchiveMetadata(metadata));
-    });
+    await this.#turns.run(() => this.#whileOpen(() => this.#bake(target)));
   }
 
   /** Ends the running call, drops the waiting ones, frees all memory. Can be called any number of times. */
@@ -180,30 +169,52 @@ export class AnimateDiff implements AsyncDisposable {
     throw new AnimateDiffError('ERR_DISPOSED', 'This pipeline was closed. Load it again.');
   }
 
-  async #run(
-    request: BuiltRequest,
-    signal: AbortSignal | undefined,
-    onProgress: GenerateOptions['onProgress'],
-  ): Promise<NativeClips> {
+  /** Work on the engine that was queued; when the pipeline was closed meanwhile, that is what the caller hears. */
+  async #whileOpen<T>(work: () => Promise<T>): Promise<T> {
     this.#requireOpen();
-    const { engine } = this.#model;
     try {
-      return await engineCall(engine, signal, (guard) => {
-        const report: NativeProgress | undefined =
-          onProgress &&
-          guard((phase, step, steps, preview) => {
-            onProgress({ phase: NATIVE_PHASES[phase] as GenerateProgress['phase'], step, steps, preview });
-          });
-        return engine.generate(
-          request.native,
-          report,
-          guard((code, message) => this.#notify({ code, message })),
-        );
-      });
+      return await work();
     } catch (error) {
       this.#requireOpen();
       throw error;
     }
+  }
+
+  async #bake(target: string): Promise<void> {
+    const { engine, plans, family, dtype, motion, predictionType, sources } = this.#model;
+    await bindRole(engine, plans, 'vae_encoder');
+    this.#requireOpen();
+    const metadata: ArchiveMetadata = {
+      format: 1,
+      family: family.name,
+      dtype,
+      motion: motion && { version: motion.version, maxFrames: motion.maxFrames },
+      predictionType,
+      sources,
+      software: software(),
+    };
+    await engine.bake(target, writeArchiveMetadata(metadata));
+  }
+
+  #run(
+    request: BuiltRequest,
+    signal: AbortSignal | undefined,
+    onProgress: GenerateOptions['onProgress'],
+  ): Promise<NativeClips> {
+    const { engine } = this.#model;
+    return engineCall(engine, signal, (guard) => {
+      const report: NativeProgress | undefined =
+        onProgress &&
+        guard((phase, step, steps, preview) => {
+          if (this.closed) return;
+          onProgress({ phase: NATIVE_PHASES[phase] as GenerateProgress['phase'], step, steps, preview });
+        });
+      return engine.generate(
+        request.native,
+        report,
+        guard((code, message) => this.#notify({ code, message })),
+      );
+    });
   }
 
   #clips(result: NativeClips, request: BuiltRequest): Clip[] {

@@ -24,7 +24,7 @@ export async function engineCall<T>(
   const guard: Guard =
     (callback) =>
     (...values) => {
-      if (failure !== undefined) return;
+      if (failure !== undefined || signal?.aborted) return;
       try {
         callback(...values);
       } catch (error) {

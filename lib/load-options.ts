@@ -9,6 +9,7 @@ import {
   requireKnownKeys,
   requireObject,
   requirePath,
+  requireSignal,
 } from './validate.ts';
 
 const KEYS: readonly (keyof LoadOptions)[] = [
@@ -57,7 +58,7 @@ export function readLoadOptions(options: LoadOptions) {
     libtorch: options.libtorch === undefined ? undefined : requirePath('libtorch', options.libtorch),
     onProgress: requireFunction('onProgress', options.onProgress),
     onNotice: requireFunction('onNotice', options.onNotice),
-    signal: options.signal,
+    signal: requireSignal(options.signal),
   };
 }
 

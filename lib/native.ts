@@ -94,6 +94,15 @@ export type NativeProgress = (
 /** Called on the JavaScript thread with a stable code and a sentence; must not throw. */
 export type NativeNotice = (code: string, message: string) => void;
 
+/** Bytes; the peaks are those of the process. */
+export interface NativeMemory {
+  readonly weights: number;
+  /** Most that the device's allocator has held; 0 on the CPU. */
+  readonly devicePeak: number;
+  /** Most that large tensors on the host have taken. */
+  readonly hostPeak: number;
+}
+
 interface RawRecipe {
   readonly kind: number;
   readonly target: string;
@@ -110,14 +119,13 @@ interface RawRecipe {
 interface RawEngine {
   bind(role: number, graph: string, recipes: readonly RawRecipe[], progress?: NativeProgress): Promise<void>;
   bake(file: string, metadata: string): Promise<void>;
-  loadArchive(file: string): Promise<{ metadata: NativeTensor<Uint8Array> }>;
   generate(request: NativeRequest, progress?: NativeProgress, notice?: NativeNotice): Promise<NativeClips>;
   forward(
     role: number,
     tensors: readonly NativeInput[],
     integers: readonly number[],
   ): Promise<{ output: NativeTensor<Float32Array> }>;
-  memory(): Promise<{ weights: number; devicePeak: number }>;
+  memory(): Promise<NativeMemory>;
   cancel(): void;
   close(): Promise<void>;
 }
@@ -125,6 +133,8 @@ interface RawEngine {
 interface RawAddon {
   readonly libtorchVersion: string;
   open(libraries: readonly string[], engine: string): string | undefined;
+  opened(): string[];
+  cudaDeviceCount(): number;
   devices(): DeviceInfo[];
   cpuCapability(): string;
   timesteps(scheduler: NativeScheduler): { timesteps: NativeTensor<BigInt64Array> };
@@ -214,8 +224,19 @@ export function enginePath(): string {
 
 /** The addon itself, which needs no LibTorch. */
 function loadAddon(): RawAddon {
-  addon ??= require(addonPath()) as RawAddon;
-  return addon;
+  if (addon !== undefined) return addon;
+  const file = addonPath();
+  try {
+    addon = require(file) as RawAddon;
+    return addon;
+  } catch (cause) {
+    throw new AnimateDiffError(
+      'ERR_PLATFORM',
+      `The native file ${file} does not load on this system: ${(cause as Error).message}. It may have been built ` +
+        'for a newer C library; build it here with `npm run build` in a checkout.',
+      { cause, details: { file } },
+    );
+  }
 }
 
 /** Version of LibTorch that the native files were compiled for, such as `2.13.0`. */
@@ -223,24 +244,50 @@ export function compiledLibTorchVersion(): string {
   return loadAddon().libtorchVersion;
 }
 
+let opened: LibTorchInfo | undefined;
+
+/** CUDA libraries are open in this process. */
+function cudaIsOpen(): boolean {
+  return loadAddon()
+    .opened()
+    .some((library) => path.basename(library).startsWith('libtorch_cuda'));
+}
+
 /**
- * Opens LibTorch and the engine, once per process. With `device: 'cpu'` CUDA libraries stay closed, and CUDA
- * cannot be used in this process any more.
+ * Opens LibTorch and the engine, once per process; later calls check that what they ask for is what is open.
+ * When the first call says `device: 'cpu'`, CUDA stays closed for the life of the process: LibTorch asks for it
+ * only once.
  */
 export function openEngine(options: { libtorch?: string; device?: Device } = {}): LibTorchInfo {
-  const info = findLibTorch({
-    libtorch: options.libtorch,
-    device: options.device,
-    purpose: 'run',
-    compiledFor: compiledLibTorchVersion(),
-  });
-  const failure = loadAddon().open(info.libraries, enginePath());
-  if (failure !== undefined) {
-    throw new AnimateDiffError('ERR_ENGINE', `LibTorch or the engine cannot be opened: ${failure}.`, {
-      details: { libtorch: info.root },
+  if (opened === undefined || options.libtorch !== undefined) {
+    const info = findLibTorch({
+      libtorch: options.libtorch,
+      // A process that is open for the CPU can only be asked for the same again.
+      device: loadAddon().opened().length > 0 ? 'cpu' : options.device,
+      purpose: 'run',
+      compiledFor: compiledLibTorchVersion(),
     });
+    const failure = loadAddon().open(info.libraries, enginePath());
+    if (failure !== undefined) {
+      throw new AnimateDiffError('ERR_ENGINE', `LibTorch or the engine cannot be opened: ${failure}.`, {
+        details: { libtorch: info.root },
+      });
+    }
+    opened = info;
   }
-  return info;
+  if (options.device?.startsWith('cuda') && !cudaIsOpen()) {
+    throw new AnimateDiffError(
+      'ERR_DEVICE_UNAVAILABLE',
+      'CUDA was asked for, but this process opened LibTorch for the CPU only, with its first pipeline. Ask for ' +
+        "'cuda' or 'auto' first, or use another process.",
+    );
+  }
+  return opened;
+}
+
+/** CUDA devices that answer; 0 when CUDA is not open. */
+export function cudaDeviceCount(): number {
+  return loadAddon().cudaDeviceCount();
 }
 
 /** Devices of the opened engine, the CPU first. */
@@ -335,14 +382,9 @@ export class NativeEngine {
     return translate(this.#raw.bind(ROLES.indexOf(role), graph, recipes.map(rawRecipe), progress));
   }
 
+  /** Writes all bound networks and `metadata` (JSON) as one TorchScript archive. */
   bake(file: string, metadata: string): Promise<void> {
     return translate(this.#raw.bake(file, metadata));
-  }
-
-  /** Loads an archive written by {@link bake} and returns its metadata. */
-  async loadArchive(file: string): Promise<string> {
-    const { metadata } = await translate(this.#raw.loadArchive(file));
-    return Buffer.from(metadata.data).toString('utf8');
   }
 
   generate(request: NativeRequest, progress?: NativeProgress, notice?: NativeNotice): Promise<NativeClips> {
@@ -358,8 +400,8 @@ export class NativeEngine {
     return (await translate(this.#raw.forward(ROLES.indexOf(role), tensors, integers))).output;
   }
 
-  /** Bytes of the weights, and the device allocator's peak (0 on the CPU). */
-  memory(): Promise<{ weights: number; devicePeak: number }> {
+  /** Answers after the calls before it. */
+  memory(): Promise<NativeMemory> {
     return translate(this.#raw.memory());
   }
 

@@ -1,5 +1,6 @@
 /** Turns the options of one `generate` call into the engine's request. Checks everything, touches no file. */
 
+import { constants } from 'node:buffer';
 import { AnimateDiffError, invalidArgument } from './errors.ts';
 import type { GraphFamily } from './graphs.ts';
 import type { NativeRequest } from './native.ts';
@@ -113,6 +114,14 @@ function tokenize(name: string, texts: readonly string[], notices: Notice[]): In
   return ids;
 }
 
+/** All clips of a call come back in one buffer. */
+function requireOneBuffer(clips: number, shape: { frames: number; width: number; height: number }): void {
+  const bytes = clips * shape.frames * shape.width * shape.height * 3;
+  if (bytes <= constants.MAX_LENGTH) return;
+  const expected = `at most ${constants.MAX_LENGTH} bytes of frames in one call (fewer prompts, frames or pixels)`;
+  throw invalidArgument('prompt', expected, bytes);
+}
+
 /** Throws `ERR_INVALID_ARGUMENT` or `ERR_TOO_MANY_FRAMES`. */
 export function buildRequest(options: GenerateOptions, context: RequestContext): BuiltRequest {
   requireKnownKeys('options', requireObject('options', options), KEYS);
@@ -129,6 +138,7 @@ export function buildRequest(options: GenerateOptions, context: RequestContext):
     height: readSide('height', options.height, config),
     frames: readFrames(options.frames, context.motion),
   };
+  requireOneBuffer(prompts.length, shared);
   const scheduler = resolveScheduler(options.scheduler ?? 'ddim', context);
   const notices: Notice[] = [];
   const native: NativeRequest = {

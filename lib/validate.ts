@@ -31,6 +31,11 @@ export function requireFunction<T>(name: string, value: T | undefined): T | unde
   throw invalidArgument(name, 'a function', value);
 }
 
+export function requireSignal(value: AbortSignal | undefined): AbortSignal | undefined {
+  if (value === undefined || value instanceof AbortSignal) return value;
+  throw invalidArgument('signal', 'an AbortSignal', value);
+}
+
 /** One of a list of literals. */
 export function requireChoice<const T extends string>(
   name: string,

@@ -12,16 +12,25 @@ import { withZip, type ZipArchive } from './zip.ts';
 /** A pickle holds names and shapes, no weights: 0.2 MB for Stable Diffusion 1.5. */
 const MAX_PICKLE_BYTES = 64 << 20;
 
+/** The pickled object of an archive, and the folder inside it in which everything lies. */
+export interface ZipContents extends CheckpointContents {
+  /** With its slash; empty when the entries lie at the top. */
+  readonly folder: string;
+}
+
 /** Reads the pickle of a zip checkpoint and locates its storages. */
 export function readZipCheckpoint(bytes: ByteSource): Promise<CheckpointContents> {
-  return withZip(bytes, async (archive) => {
-    const root = archiveRoot(bytes.path, archive);
-    await checkByteOrder(bytes, archive, root);
-    const storages = new Map<string, StorageRef>();
-    const pickle = await readEntry(bytes, archive, `${root}data.pkl`);
-    const { value } = unpickle(bytes.path, pickle, 0, torchHost(bytes.path, storages));
-    return { root: value, places: await locateStorages(bytes.path, archive, root, storages) };
-  });
+  return withZip(bytes, (archive) => readPickle(bytes, archive));
+}
+
+/** Like {@link readZipCheckpoint}, for an archive that is open already. */
+export async function readPickle(bytes: ByteSource, archive: ZipArchive): Promise<ZipContents> {
+  const folder = archiveFolder(bytes.path, archive);
+  await checkByteOrder(bytes, archive, folder);
+  const storages = new Map<string, StorageRef>();
+  const pickle = await readEntry(bytes, archive, `${folder}data.pkl`);
+  const { value } = unpickle(bytes.path, pickle, 0, torchHost(bytes.path, storages));
+  return { root: value, places: await locateStorages(bytes.path, archive, folder, storages), folder };
 }
 
 /** True for an archive of `torch.jit.save`: constants and code beside the pickle. */
@@ -33,7 +42,7 @@ export function isTorchScript(names: readonly string[]): boolean {
 }
 
 /** Folder of `data.pkl` inside the archive, with its slash. */
-function archiveRoot(file: string, archive: ZipArchive): string {
+function archiveFolder(file: string, archive: ZipArchive): string {
   const pickles = archive.names.filter((name) => /^([^/]+\/)?data\.pkl$/.test(name));
   const first = pickles[0];
   if (first === undefined) {

@@ -5,6 +5,7 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type GraphFamily, graphFamilies } from '../graphs.ts';
+import { archiveFacts } from './archive-identity.ts';
 import { cannotRead } from './byte-source.ts';
 import { type CanonicalWeights, canonicalWeights } from './canonical.ts';
 import { describe } from './description.ts';
@@ -14,7 +15,8 @@ import { type FileKind, KIND_USES, markedKind } from './kinds.ts';
 import { identifyNetworks } from './networks.ts';
 import { tensorBytes } from './shapes.ts';
 import { detectFormat, readTensorFile } from './tensor-file.ts';
-import type { TensorFile } from './types.ts';
+import { readTorchScript } from './torchscript.ts';
+import type { TensorFile, TensorSource } from './types.ts';
 
 export type { Identity, Listing } from './identity.ts';
 
@@ -80,18 +82,26 @@ export async function inspectPath(
   const single = !(await isFolder(absolute));
   if (single && (await detectFormat(absolute)) === 'torchscript') return torchScriptReport(absolute);
   const { identity, file: tensors, folder } = await openModel(absolute, families);
-  const sources = [...tensors.tensors.values()];
-  const dtypes = new Map<string, number>();
-  for (const { dtype } of sources) dtypes.set(dtype, (dtypes.get(dtype) ?? 0) + 1);
   return {
     path: absolute,
     format: folder === undefined ? tensors.format : 'folder',
     size: tensors.size,
+    ...inventory(tensors.tensors),
+    metadata: tensors.metadata,
+    ...identity,
+  };
+}
+
+function inventory(
+  tensors: ReadonlyMap<string, TensorSource>,
+): Pick<InspectReport, 'tensors' | 'bytes' | 'dtypes'> {
+  const sources = [...tensors.values()];
+  const dtypes = new Map<string, number>();
+  for (const { dtype } of sources) dtypes.set(dtype, (dtypes.get(dtype) ?? 0) + 1);
+  return {
     tensors: sources.length,
     bytes: sources.reduce((sum, source) => sum + tensorBytes(source), 0),
     dtypes: Object.fromEntries(dtypes),
-    metadata: tensors.metadata,
-    ...identity,
   };
 }
 
@@ -133,15 +143,14 @@ function addOnIdentity(kind: FileKind, variant: string | null): Identity {
 }
 
 async function torchScriptReport(file: string): Promise<InspectReport> {
-  const { size } = await stat(file);
+  const archive = await readTorchScript(file);
   return {
     path: file,
-    format: 'torchscript',
-    size,
-    tensors: 0,
-    bytes: 0,
-    dtypes: {},
-    metadata: {},
+    format: archive.format,
+    size: archive.size,
+    ...inventory(archive.tensors),
+    metadata: archive.metadata,
     ...addOnIdentity('torchscript', null),
+    ...archiveFacts(archive),
   };
 }

@@ -87,7 +87,8 @@ function positionRecipe(
   return source === undefined ? recipe : { ...recipe, source };
 }
 
-function missingParameters(role: Role, { file }: Supply, names: readonly string[]): AnimateDiffError {
+/** The error for parameters of a network that are not in the file that should hold them. */
+export function missingParameters(role: Role, { file }: Supply, names: readonly string[]): AnimateDiffError {
   return new AnimateDiffError(
     'ERR_WEIGHTS_MISSING',
     `${file} lacks parameters of the ${ROLE_TITLES[role]}: ${listingText(listing(names))}. ` +

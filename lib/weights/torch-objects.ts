@@ -2,7 +2,7 @@
  * The few names that torch writes into the pickles of its checkpoints (torch/serialization.py and
  * torch/_utils.py): storages, tensor rebuilders, ordered dicts. Everything else stays inert.
  */
-import { unsafePickle } from './file-errors.ts';
+import { unreadableFormat, unsafePickle } from './file-errors.ts';
 import { type PickleHost, type PyDict, PyGlobal, PyTuple } from './pickle-values.ts';
 import type { DType } from './types.ts';
 
@@ -136,7 +136,7 @@ function pickledClass(id: unknown): PyGlobal | undefined {
 
 /** `('storage', type, key, location, length)`, and in legacy files `(view key, offset, length)` or None. */
 function toStorage(file: string, id: unknown): StorageRef {
-  const [tag, type, key, , length, view] = id instanceof PyTuple ? id.items : [];
+  const [tag, type, key, location, length, view] = id instanceof PyTuple ? id.items : [];
   const elementType =
     type instanceof PyGlobal ? STORAGE_TYPES.get(type.path.replace(/^torch\.(\w+\.)*/, '')) : undefined;
   if (tag !== 'storage' || typeof key !== 'string') {
@@ -144,6 +144,13 @@ function toStorage(file: string, id: unknown): StorageRef {
   }
   if (elementType === undefined || Number.isNaN(integer(length))) {
     throw unsafePickle(file, `storage '${key.slice(0, 60)}' has an unknown type or length`);
+  }
+  if (location === 'meta') {
+    throw unreadableFormat(
+      file,
+      'holds a network without its weights (its tensors are on the device meta)',
+      'Give a file that was saved with its weights.',
+    );
   }
   if (!(view instanceof PyTuple)) return new StorageRef(key, elementType, integer(length));
   const [root, offset, viewLength] = view.items;

@@ -45,6 +45,18 @@ Napi::Value devices(const Napi::CallbackInfo& info) {
   return list;
 }
 
+// opened(): paths of the libraries that are open in this process, [] before
+Napi::Value opened_paths(const Napi::CallbackInfo& info) {
+  const auto libraries = opened_libraries();
+  Napi::Array paths = Napi::Array::New(info.Env(), libraries.size());
+  for (uint32_t i = 0; i < libraries.size(); ++i) paths.Set(i, libraries[i]);
+  return paths;
+}
+
+Napi::Value cuda_device_count(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), opened(info.Env()).cuda_device_count());
+}
+
 Napi::Value cpu_capability(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), opened(info.Env()).cpu_capability());
 }
@@ -80,6 +92,8 @@ Napi::Value run_scheduler(const Napi::CallbackInfo& info) {
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("libtorchVersion", ANIMATEDIFF_LIBTORCH_VERSION);
   exports.Set("open", Napi::Function::New(env, open));
+  exports.Set("opened", Napi::Function::New(env, opened_paths));
+  exports.Set("cudaDeviceCount", Napi::Function::New(env, cuda_device_count));
   exports.Set("devices", Napi::Function::New(env, devices));
   exports.Set("cpuCapability", Napi::Function::New(env, cpu_capability));
   exports.Set("timesteps", Napi::Function::New(env, timesteps));

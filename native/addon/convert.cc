@@ -1,6 +1,7 @@
 #include "convert.h"
 
 #include <cstring>
+#include <memory>
 
 namespace addon {
 namespace {
@@ -149,11 +150,11 @@ Napi::Error make_error(Napi::Env env, ad_status status, const ad_error& error) {
 }
 
 Napi::Value take_result(Napi::Env env, const EngineApi& api, ad_result* result) {
+  const std::unique_ptr<ad_result, decltype(api.result_free)> owned(result, api.result_free);
   Napi::Object object = Napi::Object::New(env);
   for (size_t i = 0; i < api.result_count(result); ++i) {
     object.Set(api.result_name(result, i), tensor_value(env, api.result_tensor(result, i)));
   }
-  api.result_free(result);
   return object;
 }
 

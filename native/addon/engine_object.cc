@@ -11,9 +11,9 @@ Napi::Function EngineObject::define(Napi::Env env) {
   return DefineClass(
       env, "Engine",
       {InstanceMethod("bind", &EngineObject::bind), InstanceMethod("bake", &EngineObject::bake),
-       InstanceMethod("loadArchive", &EngineObject::load_archive), InstanceMethod("generate", &EngineObject::generate),
-       InstanceMethod("forward", &EngineObject::forward), InstanceMethod("memory", &EngineObject::memory),
-       InstanceMethod("cancel", &EngineObject::cancel), InstanceMethod("close", &EngineObject::close)});
+       InstanceMethod("generate", &EngineObject::generate), InstanceMethod("forward", &EngineObject::forward),
+       InstanceMethod("memory", &EngineObject::memory), InstanceMethod("cancel", &EngineObject::cancel),
+       InstanceMethod("close", &EngineObject::close)});
 }
 
 EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info), api_(engine_api()) {
@@ -28,8 +28,10 @@ EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info), a
 }
 
 EngineObject::~EngineObject() {
-  if (thread_) napi_remove_env_cleanup_hook(Env(), &EngineObject::on_environment_end, this);
+  if (!thread_) return;
+  napi_remove_env_cleanup_hook(Env(), &EngineObject::on_environment_end, this);
   shut_down();
+  account_memory(Env(), 0);
 }
 
 void EngineObject::on_environment_end(void* self) { static_cast<EngineObject*>(self)->shut_down(); }
@@ -51,6 +53,10 @@ void EngineObject::account_memory(Napi::Env env, int64_t held) {
 }
 
 Napi::Value EngineObject::enqueue(const Napi::CallbackInfo& info, std::unique_ptr<Job> job, size_t first_callback) {
+  if (closed_) {
+    job->deferred.Reject(make_error(info.Env(), AD_ENGINE_ERROR, {"The engine was closed.", ""}).Value());
+    return job->deferred.Promise();
+  }
   const Napi::Value progress = info[first_callback];
   const Napi::Value notice = info[first_callback + 1];
   if (progress.IsFunction()) job->progress = Napi::Persistent(progress.As<Napi::Function>());
@@ -111,16 +117,6 @@ Napi::Value EngineObject::bake(const Napi::CallbackInfo& info) {
       2);
 }
 
-// loadArchive(path)
-Napi::Value EngineObject::load_archive(const Napi::CallbackInfo& info) {
-  return submit_call(
-      info,
-      [this, path = info[0].ToString().Utf8Value()](const ad_callbacks&, ad_result** result, ad_error* error) {
-        return api_->engine_load_archive(engine_, path.c_str(), result, error);
-      },
-      1);
-}
-
 // generate(request, onProgress, onNotice)
 Napi::Value EngineObject::generate(const Napi::CallbackInfo& info) {
   auto storage = std::make_shared<RequestStorage>();
@@ -159,6 +155,7 @@ Napi::Value EngineObject::memory(const Napi::CallbackInfo& info) {
     Napi::Object object = Napi::Object::New(env);
     object.Set("weights", static_cast<double>(memory->weights));
     object.Set("devicePeak", static_cast<double>(memory->device_peak));
+    object.Set("hostPeak", static_cast<double>(memory->host_peak));
     return object;
   };
   return enqueue(info, std::move(job), 0);
@@ -173,14 +170,16 @@ Napi::Value EngineObject::cancel(const Napi::CallbackInfo& info) {
 Napi::Value EngineObject::close(const Napi::CallbackInfo& info) {
   auto job = std::make_unique<Job>(info.Env());
   job->run = [this](const ad_callbacks&, ad_error*) {
-    if (engine_ != nullptr) api_->engine_destroy(std::exchange(engine_, nullptr));
+    api_->engine_destroy(std::exchange(engine_, nullptr));
     return AD_OK;
   };
   job->finished = [this](Napi::Env env) {
     account_memory(env, 0);
     thread_->stop();
   };
-  return enqueue(info, std::move(job), 0);
+  const Napi::Value promise = enqueue(info, std::move(job), 0);
+  closed_ = true;
+  return promise;
 }
 
 }  // namespace addon

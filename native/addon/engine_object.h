@@ -25,7 +25,6 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
   Napi::Value bind(const Napi::CallbackInfo& info);
   Napi::Value bake(const Napi::CallbackInfo& info);
-  Napi::Value load_archive(const Napi::CallbackInfo& info);
   Napi::Value generate(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
@@ -46,6 +45,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   const EngineApi* api_;
   ad_engine* engine_ = nullptr;
   int64_t accounted_ = 0;
+  /** Set with the close job: nothing may follow it. */
+  bool closed_ = false;
   std::unique_ptr<JobThread> thread_;
 };
 

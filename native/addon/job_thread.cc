@@ -140,10 +140,14 @@ int32_t JobThread::is_cancelled(void* context) { return static_cast<CallContext*
 void JobThread::settle(Napi::Env env, std::unique_ptr<Job> job) {
   const Napi::HandleScope scope(env);
   if (--pending_ == 0) to_javascript_.Unref(env);
-  if (job->status == AD_OK) {
-    job->deferred.Resolve(job->value ? job->value(env) : env.Undefined());
-  } else {
-    job->deferred.Reject(make_error(env, job->status, job->error).Value());
+  try {
+    if (job->status == AD_OK) {
+      job->deferred.Resolve(job->value ? job->value(env) : env.Undefined());
+    } else {
+      job->deferred.Reject(make_error(env, job->status, job->error).Value());
+    }
+  } catch (const Napi::Error& problem) {
+    job->deferred.Reject(problem.Value());
   }
   // Last, since it may release the object that owns this thread.
   if (job->finished) job->finished(env);

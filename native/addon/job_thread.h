@@ -23,7 +23,7 @@ struct Job {
   std::function<ad_status(const ad_callbacks&, ad_error*)> run;
   /** Makes the value of the promise, on the JavaScript thread. */
   std::function<Napi::Value(Napi::Env)> value;
-  /** Runs on the JavaScript thread before the promise settles. */
+  /** Runs on the JavaScript thread, last: it may release the object that owns the thread. */
   std::function<void(Napi::Env)> finished;
   Napi::Promise::Deferred deferred;
   /** (phase, done, total, preview?) and (code, message); each may be empty. */

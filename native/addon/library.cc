@@ -13,6 +13,7 @@ struct Process {
   std::vector<std::string> libraries;
   std::string engine;
   std::optional<EngineApi> api;
+  std::optional<std::string> failure;
 };
 
 // Shared by every environment (worker threads) of the process; never destroyed.
@@ -57,10 +58,10 @@ bool resolve_all(void* handle, EngineApi& api) {
   return resolve(handle, "ad_abi_version", api.abi_version) &&
          resolve(handle, "ad_libtorch_version", api.libtorch_version) &&
          resolve(handle, "ad_cpu_capability", api.cpu_capability) && resolve(handle, "ad_devices", api.devices) &&
+         resolve(handle, "ad_cuda_device_count", api.cuda_device_count) &&
          resolve(handle, "ad_engine_create", api.engine_create) &&
          resolve(handle, "ad_engine_destroy", api.engine_destroy) &&
          resolve(handle, "ad_engine_bind", api.engine_bind) && resolve(handle, "ad_engine_bake", api.engine_bake) &&
-         resolve(handle, "ad_engine_load_archive", api.engine_load_archive) &&
          resolve(handle, "ad_engine_generate", api.engine_generate) &&
          resolve(handle, "ad_engine_forward", api.engine_forward) &&
          resolve(handle, "ad_engine_memory", api.engine_memory) &&
@@ -70,17 +71,8 @@ bool resolve_all(void* handle, EngineApi& api) {
          resolve(handle, "ad_result_tensor", api.result_tensor) && resolve(handle, "ad_result_free", api.result_free);
 }
 
-}  // namespace
-
-std::optional<std::string> open_engine(const std::vector<std::string>& libraries, const std::string& engine) {
-  Process& state = process();
-  const std::lock_guard lock(state.mutex);
-  if (state.api.has_value()) {
-    if (state.engine == engine && state.libraries == libraries) return std::nullopt;
-    return "another LibTorch is already open in this process (" +
-           (state.libraries.empty() ? state.engine : state.libraries.back()) +
-           "); a process can use one, chosen by the first call";
-  }
+std::optional<std::string> open_first(const std::vector<std::string>& libraries, const std::string& engine,
+                                      Process& state) {
   const WithoutSpinning calm;
   for (const std::string& library : libraries) {
     if (::dlopen(library.c_str(), RTLD_LAZY | RTLD_GLOBAL) == nullptr) return last_error();
@@ -95,6 +87,28 @@ std::optional<std::string> open_engine(const std::vector<std::string>& libraries
   state.engine = engine;
   state.api = api;
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::string> open_engine(const std::vector<std::string>& libraries, const std::string& engine) {
+  Process& state = process();
+  const std::lock_guard lock(state.mutex);
+  if (state.failure.has_value()) return state.failure;
+  if (!state.api.has_value()) {
+    // Half-opened libraries stay in the process, so that a second attempt with others would mix the two.
+    state.failure = open_first(libraries, engine, state);
+    return state.failure;
+  }
+  if (state.engine == engine && state.libraries.front() == libraries.front()) return std::nullopt;
+  return "another LibTorch is open in this process already (" + state.libraries.front() +
+         "); a process can use one, chosen by the first call";
+}
+
+std::vector<std::string> opened_libraries() {
+  Process& state = process();
+  const std::lock_guard lock(state.mutex);
+  return state.api.has_value() ? state.libraries : std::vector<std::string>{};
 }
 
 const EngineApi* engine_api() {

@@ -15,11 +15,11 @@ struct EngineApi {
   decltype(&ad_libtorch_version) libtorch_version;
   decltype(&ad_cpu_capability) cpu_capability;
   decltype(&ad_devices) devices;
+  decltype(&ad_cuda_device_count) cuda_device_count;
   decltype(&ad_engine_create) engine_create;
   decltype(&ad_engine_destroy) engine_destroy;
   decltype(&ad_engine_bind) engine_bind;
   decltype(&ad_engine_bake) engine_bake;
-  decltype(&ad_engine_load_archive) engine_load_archive;
   decltype(&ad_engine_generate) engine_generate;
   decltype(&ad_engine_forward) engine_forward;
   decltype(&ad_engine_memory) engine_memory;
@@ -32,10 +32,14 @@ struct EngineApi {
 };
 
 /**
- * Opens `libraries` in order with global symbols, then the engine. Returns an error sentence, or nothing on success.
- * Later calls with the same paths do nothing; other paths are refused, since a process holds one LibTorch.
+ * Opens `libraries` (libc10 first) in order with global symbols, then the engine. Returns an error sentence, or nothing
+ * on success. A process holds one LibTorch: later calls for the same one do nothing, also when they name fewer or more
+ * of its libraries; another one is refused, and so is every call after a failure.
  */
 std::optional<std::string> open_engine(const std::vector<std::string>& libraries, const std::string& engine);
+
+/** Libraries that were opened, in order; empty before. */
+std::vector<std::string> opened_libraries();
 
 /** The opened engine, or null. */
 const EngineApi* engine_api();

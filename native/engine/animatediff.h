@@ -145,7 +145,7 @@ typedef void (*ad_progress)(void* context, ad_phase phase, uint64_t done, uint64
 /** Something that was changed on the way and that users should know: a stable code and a sentence. */
 typedef void (*ad_notice)(void* context, const char* code, const char* message);
 
-/** Polled at least once per sampling step and decoded frame; anything but 0 ends the call with AD_ABORTED. */
+/** Polled between parameters, sampling steps and pieces of decoding; anything but 0 ends the call with AD_ABORTED. */
 typedef int32_t (*ad_cancelled)(void* context);
 
 /** All run on the calling thread; each may be null. */
@@ -188,8 +188,10 @@ typedef struct ad_result ad_result;
 /** Bytes held by an engine. */
 typedef struct ad_memory {
   uint64_t weights;
-  /** Device allocator's peak since the engine was made; 0 on the CPU. */
+  /** Most that the device's allocator has held in this process; 0 on the CPU. */
   uint64_t device_peak;
+  /** Most that large tensors on the host have taken in this process. */
+  uint64_t host_peak;
 } ad_memory;
 
 AD_API int32_t ad_abi_version(void);
@@ -200,6 +202,9 @@ AD_API const char* ad_cpu_capability(void);
 /** Writes up to `capacity` devices, the CPU first, and returns how many there are. */
 AD_API size_t ad_devices(ad_device_info* devices, size_t capacity);
 
+/** CUDA devices that answer, without opening a context on any. */
+AD_API int32_t ad_cuda_device_count(void);
+
 AD_API ad_status ad_engine_create(const ad_engine_options* options, ad_engine** engine, ad_error* error);
 AD_API void ad_engine_destroy(ad_engine* engine);
 
@@ -208,9 +213,6 @@ AD_API ad_status ad_engine_bind(ad_engine* engine, ad_role role, const char* gra
                                 size_t count, const ad_callbacks* callbacks, ad_error* error);
 /** Writes all networks with their weights and `metadata` (JSON) as one TorchScript archive. */
 AD_API ad_status ad_engine_bake(ad_engine* engine, const char* path, const char* metadata, ad_error* error);
-/** Loads an archive written by ad_engine_bake; the result holds `metadata` as uint8. */
-AD_API ad_status ad_engine_load_archive(ad_engine* engine, const char* path, ad_result** result, ad_error* error);
-
 /** Prompts to clips: `frames` uint8 [batch, frames, height, width, 3]; with keep_floats `latents`, `pictures`. */
 AD_API ad_status ad_engine_generate(ad_engine* engine, const ad_request* request, const ad_callbacks* callbacks,
                                     ad_result** result, ad_error* error);

@@ -46,8 +46,22 @@ ad_status fail(ad_error* error, ad_status status, const std::string& message, co
   return status;
 }
 
-// LibTorch's allocators report exhaustion on the CPU as a plain error with this text.
-bool is_cpu_exhaustion(const std::string& text) { return text.find("can't allocate memory") != std::string::npos; }
+// Only the CUDA caching allocator has an error class of its own for this.
+bool means_exhaustion(const std::string& text) {
+  for (const char* phrase : {"can't allocate memory", "out of memory", "ALLOC_FAILED"}) {
+    if (text.find(phrase) != std::string::npos) return true;
+  }
+  return false;
+}
+
+ad_status fail_by_text(ad_error* error, const std::string& message, const std::string& detail) {
+  return fail(error, means_exhaustion(message) ? AD_OUT_OF_MEMORY : AD_ENGINE_ERROR, message, detail);
+}
+
+animatediff::Engine& opened(ad_engine* engine) {
+  if (engine == nullptr) throw EngineError(AD_ENGINE_ERROR, "The engine was closed.");
+  return engine->engine;
+}
 
 template <typename Body>
 ad_status guarded(ad_error* error, Body&& body) noexcept {
@@ -59,12 +73,11 @@ ad_status guarded(ad_error* error, Body&& body) noexcept {
   } catch (const c10::OutOfMemoryError& problem) {
     return fail(error, AD_OUT_OF_MEMORY, problem.what_without_backtrace(), problem.what());
   } catch (const c10::Error& problem) {
-    const std::string text = problem.what_without_backtrace();
-    return fail(error, is_cpu_exhaustion(text) ? AD_OUT_OF_MEMORY : AD_ENGINE_ERROR, text, problem.what());
+    return fail_by_text(error, problem.what_without_backtrace(), problem.what());
   } catch (const std::bad_alloc&) {
     return fail(error, AD_OUT_OF_MEMORY, "Not enough memory.");
   } catch (const std::exception& problem) {
-    return fail(error, AD_ENGINE_ERROR, problem.what());
+    return fail_by_text(error, problem.what(), "");
   } catch (...) {
     return fail(error, AD_ENGINE_ERROR, "An unknown exception was thrown.");
   }
@@ -91,6 +104,12 @@ size_t ad_devices(ad_device_info* devices, size_t capacity) {
   return count;
 }
 
+int32_t ad_cuda_device_count(void) {
+  int32_t count = 0;
+  guarded(nullptr, [&] { count = static_cast<int32_t>(animatediff::cuda_device_count()); });
+  return count;
+}
+
 ad_status ad_engine_create(const ad_engine_options* options, ad_engine** engine, ad_error* error) {
   return guarded(error, [&] { *engine = std::make_unique<ad_engine>(*options).release(); });
 }
@@ -100,40 +119,33 @@ void ad_engine_destroy(ad_engine* engine) { delete engine; }
 ad_status ad_engine_bind(ad_engine* engine, ad_role role, const char* graph, const ad_recipe* recipes, size_t count,
                          const ad_callbacks* callbacks, ad_error* error) {
   return guarded(error, [&] {
-    engine->engine.enter();
-    engine->engine.bind(role, graph, {recipes, count}, Callbacks(callbacks));
+    opened(engine).enter();
+    opened(engine).bind(role, graph, {recipes, count}, Callbacks(callbacks));
   });
 }
 
 ad_status ad_engine_bake(ad_engine* engine, const char* path, const char* metadata, ad_error* error) {
-  return guarded(error, [&] { engine->engine.bake(path, metadata); });
-}
-
-ad_status ad_engine_load_archive(ad_engine* engine, const char* path, ad_result** result, ad_error* error) {
-  return guarded(error, [&] {
-    engine->engine.enter();
-    *result = engine->engine.load_archive(path).release();
-  });
+  return guarded(error, [&] { opened(engine).bake(path, metadata); });
 }
 
 ad_status ad_engine_generate(ad_engine* engine, const ad_request* request, const ad_callbacks* callbacks,
                              ad_result** result, ad_error* error) {
   return guarded(error, [&] {
-    engine->engine.enter();
-    *result = engine->engine.generate(*request, Callbacks(callbacks)).release();
+    opened(engine).enter();
+    *result = opened(engine).generate(*request, Callbacks(callbacks)).release();
   });
 }
 
 ad_status ad_engine_forward(ad_engine* engine, ad_role role, const ad_tensor* inputs, size_t count,
                             const int64_t* integers, size_t integer_count, ad_result** result, ad_error* error) {
   return guarded(error, [&] {
-    engine->engine.enter();
-    *result = engine->engine.forward(role, {inputs, count}, {integers, integer_count}).release();
+    opened(engine).enter();
+    *result = opened(engine).forward(role, {inputs, count}, {integers, integer_count}).release();
   });
 }
 
 ad_status ad_engine_memory(ad_engine* engine, ad_memory* memory, ad_error* error) {
-  return guarded(error, [&] { *memory = engine->engine.memory(); });
+  return guarded(error, [&] { *memory = opened(engine).memory(); });
 }
 
 ad_status ad_scheduler_timesteps(const ad_scheduler* scheduler, ad_result** result, ad_error* error) {

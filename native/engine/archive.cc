@@ -1,10 +1,13 @@
 #include "archive.h"
 
 #include <torch/csrc/jit/serialization/export.h>
-#include <torch/csrc/jit/serialization/import.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <filesystem>
+#include <memory>
 
 #include "engine.h"
 #include "error.h"
@@ -22,45 +25,50 @@ torch::jit::Module container(const Graphs& graphs) {
   return all;
 }
 
+// A file that remembers its first failure. LibTorch's writer must never see one: it throws from its destructor.
+class OutputFile {
+ public:
+  explicit OutputFile(const std::string& path) : file_(std::fopen(path.c_str(), "wb"), &std::fclose) {
+    if (file_ == nullptr) failure_ = errno;
+  }
+
+  size_t write(const void* data, size_t bytes) {
+    if (failure_ == 0 && std::fwrite(data, 1, bytes, file_.get()) != bytes) failure_ = errno;
+    return bytes;
+  }
+
+  [[nodiscard]] int failure() const { return failure_; }
+
+  /** Brings everything to the disk; 0, or the errno of the first failure. */
+  int finish() {
+    if (failure_ == 0 && (std::fflush(file_.get()) != 0 || ::fsync(::fileno(file_.get())) != 0)) failure_ = errno;
+    return failure_;
+  }
+
+ private:
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
+  int failure_ = 0;
+};
+
+int write_archive(const std::string& path, const std::string& metadata, const Graphs& graphs) {
+  OutputFile file(path);
+  if (file.failure() != 0) return file.failure();
+  torch::jit::ExportModule(container(graphs),
+                           [&file](const void* data, size_t bytes) { return file.write(data, bytes); },
+                           {{kMetadataFile, metadata}});
+  return file.finish();
+}
+
 }  // namespace
 
 void save_archive(const std::string& path, const std::string& metadata, const Graphs& graphs) {
   const std::string beside = path + "." + std::to_string(::getpid()) + ".partial";
-  std::error_code failure;
-  try {
-    container(graphs).save(beside, {{kMetadataFile, metadata}});
-    std::filesystem::rename(beside, path);
-  } catch (const std::exception& error) {
-    std::filesystem::remove(beside, failure);
-    throw EngineError(AD_OUTPUT, "Cannot write " + path + ": " + error.what());
-  }
-}
-
-std::string read_archive(const std::string& path, c10::Device device, c10::ScalarType dtype, Graphs& graphs) {
-  if (!std::filesystem::exists(path)) throw EngineError(AD_FILE_NOT_FOUND, "There is no file " + path + ".");
-  torch::jit::ExtraFilesMap extra{{kMetadataFile, ""}};
-  torch::jit::Module all;
-  try {
-    all = torch::jit::load(path, device, extra);
-  } catch (const c10::Error& error) {
-    throw EngineError(AD_FILE_CORRUPT,
-                      path + " is not a readable TorchScript archive: " + error.what_without_backtrace());
-  }
-  Graphs fresh;
-  for (size_t role = 0; role < graphs.size(); ++role) {
-    const char* name = role_name(static_cast<ad_role>(role));
-    if (all.hasattr(name)) fresh[role] = Graph(all.attr(name).toModule());
-  }
-  if (!fresh[AD_UNET].loaded() || !fresh[AD_TEXT_ENCODER].loaded() || !fresh[AD_VAE_DECODER].loaded()) {
-    throw EngineError(AD_FILE_CORRUPT, path + " is a TorchScript archive, but not one written by `bake`.");
-  }
-  for (Graph& graph : fresh) {
-    if (!graph.loaded()) continue;
-    graph.require_complete();
-    if (graph.dtype() != dtype) graph.to(dtype);
-  }
-  graphs = std::move(fresh);
-  return extra.at(kMetadataFile);
+  int failure = write_archive(beside, metadata, graphs);
+  if (failure == 0 && std::rename(beside.c_str(), path.c_str()) != 0) failure = errno;
+  if (failure == 0) return;
+  std::error_code ignored;
+  std::filesystem::remove(beside, ignored);
+  throw EngineError(AD_OUTPUT, "Cannot write " + path + ": " + std::strerror(failure) + ".");
 }
 
 }  // namespace animatediff

@@ -1,7 +1,6 @@
 #include "decode.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
 
@@ -12,8 +11,12 @@
 namespace animatediff {
 namespace {
 
-// One frame keeps the CPU's caches warm; a GPU needs several to fill it.
-int64_t frames_at_once(const at::Tensor& latents) { return latents.is_cpu() ? 1 : 4; }
+// One frame keeps the CPU's caches warm. A GPU is filled by the pixels of four frames of 512x512; more would take more
+// memory than the UNet, and activations beyond 2^31 elements.
+int64_t frames_at_once(const at::Tensor& latents, const ad_request& request) {
+  const int64_t pixels = int64_t{request.height} * request.width;
+  return latents.is_cpu() ? 1 : std::max<int64_t>(1, int64_t{4} * 512 * 512 / pixels);
+}
 
 bool finite(const at::Tensor& tensor) { return at::isfinite(tensor).all().item<bool>(); }
 
@@ -46,7 +49,7 @@ void decode_clips(Graph& decoder, const at::Tensor& latents, const ad_request& r
   at::Tensor bytes = at::empty({total, request.height, request.width, 3}, at::kByte);
   at::Tensor floats;
   if (request.keep_floats != 0) floats = at::empty(bytes.sizes(), at::kFloat);
-  const int64_t chunk = frames_at_once(latents);
+  const int64_t chunk = frames_at_once(latents, request);
   for (int64_t done = 0; done < total; done += chunk) {
     callbacks.check_cancelled();
     const int64_t count = std::min(chunk, total - done);

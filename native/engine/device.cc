@@ -12,8 +12,6 @@
 namespace animatediff {
 namespace {
 
-int64_t cuda_count() { return at::hasCUDA() ? at::detail::getCUDAHooks().getNumGPUs() : 0; }
-
 ad_device_info cpu_info() {
   ad_device_info info{};
   info.kind = AD_CPU;
@@ -29,17 +27,23 @@ ad_device_info cuda_info(int64_t index) {
   info.kind = AD_CUDA;
   info.index = static_cast<int32_t>(index);
   std::strncpy(info.name, ("cuda:" + std::to_string(index)).c_str(), sizeof(info.name) - 1);
-  const auto [free_bytes, total_bytes] = at::accelerator::getMemoryInfo(static_cast<c10::DeviceIndex>(index));
-  info.free_bytes = free_bytes;
-  info.total_bytes = total_bytes;
+  try {
+    const auto [free_bytes, total_bytes] = at::accelerator::getMemoryInfo(static_cast<c10::DeviceIndex>(index));
+    info.free_bytes = free_bytes;
+    info.total_bytes = total_bytes;
+  } catch (const std::exception&) {
+    // A device that is lost or full must not hide the others.
+  }
   return info;
 }
 
 }  // namespace
 
+int64_t cuda_device_count() { return at::hasCUDA() ? at::detail::getCUDAHooks().getNumGPUs() : 0; }
+
 std::vector<ad_device_info> list_devices() {
   std::vector<ad_device_info> devices{cpu_info()};
-  for (int64_t i = 0; i < cuda_count(); ++i) devices.push_back(cuda_info(i));
+  for (int64_t i = 0; i < cuda_device_count(); ++i) devices.push_back(cuda_info(i));
   return devices;
 }
 
@@ -50,7 +54,7 @@ c10::Device resolve_device(const ad_engine_options& options) {
                       "CUDA was asked for, but the LibTorch in this process has no CUDA support. Run "
                       "`npx animatediff-native doctor` to see why, or use device 'cpu'.");
   }
-  const int64_t count = cuda_count();
+  const int64_t count = cuda_device_count();
   if (count == 0) {
     throw EngineError(AD_DEVICE_UNAVAILABLE,
                       "CUDA was asked for, but no device answers: no NVIDIA driver, a driver too old for this "
@@ -71,6 +75,20 @@ uint64_t peak_device_bytes(c10::Device device) {
 
 void synchronize(c10::Device device) {
   if (!device.is_cpu()) at::accelerator::synchronizeDevice(device.index());
+}
+
+void release_device_cache(c10::Device device) noexcept {
+  if (device.is_cpu()) return;
+  try {
+    at::accelerator::emptyCache();
+  } catch (const std::exception&) {
+    // After a fault of the device nothing can be returned; the fault itself is reported by the call that met it.
+  }
+}
+
+void use_full_float32() {
+  at::globalContext().setAllowTF32CuDNN(false);
+  at::globalContext().setAllowTF32CuBLAS(false);
 }
 
 }  // namespace animatediff

@@ -10,16 +10,28 @@
 
 namespace animatediff {
 
-/** The CPU, then every CUDA device when libtorch_cuda is loaded and a driver answers. */
+/**
+ * The CPU, then every CUDA device when libtorch_cuda is loaded and a driver answers. Asking a device for its memory
+ * opens a context on it, which takes some of that memory; one that does not answer is listed with 0 bytes.
+ */
 std::vector<ad_device_info> list_devices();
+
+/** Number of CUDA devices; opens no context. */
+int64_t cuda_device_count();
 
 /** The device of the options; AD_DEVICE_UNAVAILABLE with the reason when it cannot be used. */
 c10::Device resolve_device(const ad_engine_options& options);
 
-/** Highest number of bytes that the device allocator held; 0 on the CPU. */
+/** Highest number of bytes that the device allocator has held in this process; 0 on the CPU. */
 uint64_t peak_device_bytes(c10::Device device);
 
 /** Waits until the device has finished what was queued. */
 void synchronize(c10::Device device);
+
+/** Returns unused memory of the device's allocator to the driver. */
+void release_device_cache(c10::Device device) noexcept;
+
+/** Turns TF32 off for the process: its 10 bits of mantissa are not what `float32` promises. */
+void use_full_float32();
 
 }  // namespace animatediff

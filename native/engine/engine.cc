@@ -1,17 +1,47 @@
 #include "engine.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/from_blob.h>
+#include <torch/csrc/jit/runtime/interpreter.h>
+
+#include <exception>
 
 #include "archive.h"
 #include "device.h"
 #include "dtype.h"
 #include "error.h"
+#include "host_memory.h"
 #include "sampler/denoise.h"
 #include "tensor_view.h"
 #include "weights.h"
 
 namespace animatediff {
+
+namespace {
+
+// Activations are not kept while a pipeline waits for its next request. After a failure, which may have been for want
+// of memory, the device's cache is emptied too.
+class ReleaseAtEnd {
+ public:
+  explicit ReleaseAtEnd(c10::Device device) : device_(device), failures_(std::uncaught_exceptions()) {}
+  ReleaseAtEnd(const ReleaseAtEnd&) = delete;
+  ReleaseAtEnd& operator=(const ReleaseAtEnd&) = delete;
+  ~ReleaseAtEnd() {
+    release_free_host_memory();
+    if (std::uncaught_exceptions() > failures_) release_device_cache(device_);
+  }
+
+ private:
+  c10::Device device_;
+  int failures_;
+};
+
+// LibTorch's own choice of threads, asked for before the first engine changes it for the process.
+int32_t default_threads() {
+  static const int32_t threads = at::get_num_threads();
+  return threads;
+}
+
+}  // namespace
 
 const char* role_name(ad_role role) {
   switch (role) {
@@ -45,11 +75,22 @@ Engine::Engine(const ad_engine_options& options)
   if (dtype_ != at::kFloat && dtype_ != at::kHalf && dtype_ != at::kBFloat16) {
     throw EngineError(AD_INVALID_ARGUMENT, "Networks run in float32, float16 or bfloat16.");
   }
+  default_threads();
+  use_arena_for_host_tensors();
+  // Errors keep their own type and text instead of a listing of the graph.
+  FLAGS_torch_jit_enable_rethrow_caught_exception = true;
+  if (!device_.is_cpu() && dtype_ == at::kFloat) use_full_float32();
+}
+
+Engine::~Engine() {
+  graphs_ = {};
+  release_free_host_memory();
+  release_device_cache(device_);
 }
 
 void Engine::enter() const {
-  // OpenMP keeps the thread count per calling thread.
-  if (threads_ > 0) at::set_num_threads(threads_);
+  // OpenMP keeps the count per calling thread, and LibTorch passes the last one on to threads that start later.
+  at::set_num_threads(threads_ > 0 ? threads_ : default_threads());
 }
 
 Graph& Engine::graph(ad_role role) {
@@ -85,17 +126,10 @@ void Engine::bake(const std::string& path, const std::string& metadata) const {
   save_archive(path, metadata, graphs_);
 }
 
-std::unique_ptr<ad_result> Engine::load_archive(const std::string& path) {
-  const c10::InferenceMode inference;
-  auto result = std::make_unique<ad_result>();
-  std::string metadata = read_archive(path, device_, dtype_, graphs_);
-  result->add("metadata", at::from_blob(metadata.data(), {static_cast<int64_t>(metadata.size())}, at::kByte).clone());
-  return result;
-}
-
 std::unique_ptr<ad_result> Engine::generate(const ad_request& request, const Callbacks& callbacks) {
   const c10::InferenceMode inference;
   const Pipeline pipeline{graph(AD_TEXT_ENCODER), graph(AD_UNET), graph(AD_VAE_DECODER), device_, dtype_};
+  const ReleaseAtEnd release(device_);
   return run_pipeline(pipeline, request, callbacks);
 }
 
@@ -124,6 +158,7 @@ ad_memory Engine::memory() const {
     if (graph.loaded()) memory.weights += graph.bytes();
   }
   memory.device_peak = peak_device_bytes(device_);
+  memory.host_peak = host_memory().peak;
   return memory;
 }
 

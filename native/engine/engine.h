@@ -31,13 +31,15 @@ class Callbacks {
 class Engine {
  public:
   explicit Engine(const ad_engine_options& options);
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  ~Engine();
 
   /** Applies thread settings to the calling thread; call it first on every entry. */
   void enter() const;
 
   void bind(ad_role role, const std::string& graph, std::span<const ad_recipe> recipes, const Callbacks& callbacks);
   void bake(const std::string& path, const std::string& metadata) const;
-  std::unique_ptr<ad_result> load_archive(const std::string& path);
   std::unique_ptr<ad_result> generate(const ad_request& request, const Callbacks& callbacks);
   std::unique_ptr<ad_result> forward(ad_role role, std::span<const ad_tensor> inputs,
                                      std::span<const int64_t> integers);

@@ -4,7 +4,6 @@
 #include <ATen/core/Tensor.h>
 #include <torch/csrc/jit/api/module.h>
 
-#include <functional>
 #include <string>
 #include <vector>
 

@@ -50,13 +50,19 @@ void an_empty_engine_says_what_it_lacks() {
   ad_engine_destroy(engine);
 }
 
-void files_that_are_not_archives_are_refused() {
+void a_graph_that_is_not_there_is_named() {
   ad_engine* engine = make_engine();
-  ad_result* result = nullptr;
   ad_error error{};
-  EXPECT(ad_engine_load_archive(engine, "/nonexistent.pt", &result, &error) == AD_FILE_NOT_FOUND);
-  EXPECT(ad_engine_load_archive(engine, "/proc/self/exe", &result, &error) == AD_FILE_CORRUPT);
   EXPECT(ad_engine_bind(engine, AD_UNET, "/nonexistent.pt", nullptr, 0, nullptr, &error) == AD_FILE_NOT_FOUND);
+  EXPECT(std::strstr(error.message, "/nonexistent.pt") != nullptr);
+  ad_engine_destroy(engine);
+}
+
+void an_archive_that_cannot_be_written_is_an_error() {
+  ad_engine* engine = make_engine();
+  ad_error error{};
+  EXPECT(ad_engine_bake(engine, "/nonexistent/folder/a.pt", "{}", &error) == AD_OUTPUT);
+  EXPECT(ad_engine_bake(nullptr, "a.pt", "{}", &error) == AD_ENGINE_ERROR);
   ad_engine_destroy(engine);
 }
 
@@ -79,7 +85,8 @@ int main() {
   cuda_is_never_replaced_by_the_cpu();
   networks_run_in_floating_point_only();
   an_empty_engine_says_what_it_lacks();
-  files_that_are_not_archives_are_refused();
+  a_graph_that_is_not_there_is_named();
+  an_archive_that_cannot_be_written_is_an_error();
   timesteps_come_back_as_a_named_tensor();
   return check::finish("interface");
 }

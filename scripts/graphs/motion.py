@@ -12,6 +12,20 @@ from .attention import FeedForward
 from .norm import FrameGroupNorm
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of short sequences [n, heads, frames, width / heads], one per pixel.
+
+    CUDA kernels take fewer than 65536 sequences at once, so that large pictures go in pieces.
+    """
+    if q.size(0) <= 32768:
+        return F.scaled_dot_product_attention(q, k, v)
+    pieces: list[Tensor] = []
+    for start in range(0, q.size(0), 32768):
+        end = start + 32768
+        pieces.append(F.scaled_dot_product_attention(q[start:end], k[start:end], v[start:end]))
+    return torch.cat(pieces)
+
+
 class PositionEncoding(nn.Module):
     """Table `pe` [1, positions, width] of which the first `frames` rows are added."""
 
@@ -41,7 +55,7 @@ class TemporalAttention(nn.Module):
         q = self.to_q(x).view(n, frames, self.heads, width // self.heads).transpose(1, 2)
         k = self.to_k(x).view(n, frames, self.heads, width // self.heads).transpose(1, 2)
         v = self.to_v(x).view(n, frames, self.heads, width // self.heads).transpose(1, 2)
-        out = F.scaled_dot_product_attention(q, k, v)
+        out = attend(q, k, v)
         return self.to_out[0](out.transpose(1, 2).reshape(n, frames, width))
 
 

@@ -28,7 +28,7 @@ class TimestepEmbedding(nn.Module):
     def forward(self, timestep: Tensor) -> Tensor:
         half = self.width // 2
         index = torch.arange(half, dtype=torch.float32, device=timestep.device)
-        angle = timestep.to(torch.float32)[:, None] * torch.exp(index * (-math.log(10000.0) / half))[None]
+        angle = timestep.to(torch.float32)[:, None] * torch.exp(index * -math.log(10000.0) / half)[None]
         wave = torch.cat([torch.cos(angle), torch.sin(angle)], dim=1)
         return self.linear_2(F.silu(self.linear_1(wave.to(self.linear_1.weight.dtype))))
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { Worker } from 'node:worker_threads';
@@ -105,6 +106,17 @@ describe('close', () => {
     await assert.rejects(pipe.memory(), { code: 'ERR_DISPOSED' });
   });
 
+  it('ends a bake too, without a file', async () => {
+    const pipe = await loadTiny();
+    const file = path.join(tinyFiles().folder, 'closed.pt');
+    const baking = assert.rejects(pipe.bake(file), { code: 'ERR_DISPOSED' });
+    const queued = assert.rejects(pipe.generate(SMALL), { code: 'ERR_DISPOSED' });
+    await pipe.close();
+    await Promise.all([baking, queued]);
+    assert.equal(existsSync(file), false);
+    await assert.rejects(pipe.bake(file), { code: 'ERR_DISPOSED' });
+  });
+
   it('is what `await using` calls', async () => {
     const pipe = await loadTiny();
     await pipe[Symbol.asyncDispose]();
@@ -147,7 +159,7 @@ describe('worker threads', () => {
     const { base, motionModule } = tinyFiles();
     const workerData = {
       index: path.resolve('dist/index.js'),
-      files: { base, motionModule, device: 'cpu' },
+      files: { base, motionModule, device: 'cpu', threads: 1 },
       SMALL,
       LONG,
     };

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import {
   closeSync,
   copyFileSync,
+  existsSync,
   openSync,
   readFileSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -178,6 +181,7 @@ describe('load', () => {
     ['a base given as motion module', { motionModule: tinyFiles().base }, 'ERR_WRONG_KIND'],
     ['an unknown device', { device: 'gpu' as 'cpu' }, 'ERR_INVALID_ARGUMENT'],
     ['an unknown dtype', { dtype: 'fp16' as 'float16' }, 'ERR_INVALID_ARGUMENT'],
+    ['a signal that is none', { signal: {} as AbortSignal }, 'ERR_INVALID_ARGUMENT'],
     ['an unknown option', { motion: 'x' } as Partial<LoadOptions>, 'ERR_INVALID_ARGUMENT'],
     ['a LibTorch that is not there', { libtorch: at('nowhere') }, 'ERR_LIBTORCH_NOT_FOUND'],
   ];
@@ -212,6 +216,27 @@ describe('load', () => {
   });
 });
 
+describe('memory that the system refuses', () => {
+  it('is ERR_OUT_OF_MEMORY, and the pipeline works afterwards', () => {
+    const { base, motionModule } = tinyFiles();
+    const program = `
+      import { AnimateDiff } from ${JSON.stringify(path.resolve('dist/index.js'))};
+      const files = ${JSON.stringify({ base, motionModule, device: 'cpu', threads: 1 })};
+      const pipe = await AnimateDiff.load(files);
+      const small = ${JSON.stringify(SMALL)};
+      await pipe.generate(small);
+      const error = await pipe.generate({ ...small, width: 2048, height: 2048, frames: 16 }).catch((error) => error);
+      console.log(error.code, error.message.length < 400, (await pipe.generate(small)).frameCount);
+      await pipe.close();`;
+    const command = 'ulimit -v 3000000; exec "$0" --input-type=module -e "$1"';
+    const { stdout, stderr } = spawnSync('bash', ['-c', command, process.execPath, program], {
+      encoding: 'utf8',
+      timeout: 120_000,
+    });
+    assert.equal(stdout, 'ERR_OUT_OF_MEMORY true 4\n', stderr);
+  });
+});
+
 describe('bake', () => {
   it('writes an archive that gives the same frames, bit by bit', async () => {
     const pipe = await loadTiny();
@@ -238,6 +263,10 @@ describe('bake', () => {
     await assert.rejects(AnimateDiff.load({ base: at('empty.pt') }), { code: 'ERR_FILE_CORRUPT' });
     const pipe = await loadTiny();
     await assert.rejects(pipe.bake(at('no/such/folder/x.pt')), { code: 'ERR_OUTPUT' });
+    symlinkSync('/dev/full', at(`full.pt.${process.pid}.partial`));
+    await assert.rejects(pipe.bake(at('full.pt')), { code: 'ERR_OUTPUT', message: /No space left/ });
+    assert.equal(existsSync(at('full.pt')), false);
+    assert.equal((await pipe.generate(SMALL)).frameCount, 4);
     await pipe.close();
   });
 });

@@ -234,10 +234,12 @@ describe('inspectPath', () => {
     has(pia, { version: 'pia', usableAs: [] }, 'PIA');
   });
 
-  it('recognises archives that bake writes', async () => {
+  it('finds no use for TorchScript archives that bake did not write', async () => {
     const report = await inspectPath(path.join(lists.FIXTURES, 'scripted.pt'));
-    has(report, { kind: 'torchscript', usableAs: ['base'] }, 'archive');
+    has(report, { kind: 'torchscript', usableAs: [] }, 'archive');
     assert.equal(report.format, 'torchscript');
+    assert.deepEqual(report.dtypes, { F32: 1 });
+    assert.match(report.reason ?? '', /not one that `bake` wrote/);
   });
 
   it('fails with a code on what it cannot read', async () => {

@@ -5,6 +5,7 @@
 #include <ATen/ops/full.h>
 
 #include "../decode.h"
+#include "../device.h"
 #include "../error.h"
 #include "../schedulers/ddim.h"
 #include "guidance.h"
@@ -33,7 +34,8 @@ void report(const Callbacks& callbacks, const ad_request& request, size_t step, 
     callbacks.progress(AD_PHASE_SAMPLE, done, total);
     return;
   }
-  const at::Tensor picture = latent_preview(scheduler.predict_original(step, output, latents)[0]);
+  const at::Tensor first = scheduler.predict_original(step, output.narrow(0, 0, 1), latents.narrow(0, 0, 1))[0];
+  const at::Tensor picture = latent_preview(first);
   const ad_tensor view{picture.const_data_ptr(), AD_U8, picture.sizes().data(), static_cast<int32_t>(picture.dim())};
   callbacks.progress(AD_PHASE_SAMPLE, done, total, &view);
 }
@@ -41,11 +43,11 @@ void report(const Callbacks& callbacks, const ad_request& request, size_t step, 
 // The final latents [batch, channels, frames, h, w], float32 on the device.
 at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Callbacks& callbacks) {
   const bool guided = request.guidance_scale > 1.0;
+  const Ddim scheduler(request.scheduler);
   callbacks.progress(AD_PHASE_TEXT, 0, 1);
   const at::Tensor text = encode_text(pipeline, request, guided);
   callbacks.progress(AD_PHASE_TEXT, 1, 1);
 
-  const Ddim scheduler(request.scheduler);
   std::vector<at::Generator> generators;
   for (int32_t i = 0; i < request.batch; ++i) generators.push_back(cpu_generator(request.seeds[i]));
   at::Tensor latents = gaussian({request.batch, request.latent_channels, request.frames,
@@ -64,6 +66,7 @@ at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Ca
             .to(at::kFloat);
     if (guided) output = guide(output, request.guidance_scale);
     const at::Tensor next = scheduler.step(step, output, latents, generators);
+    synchronize(pipeline.device);  // a step is reported when it is done, not when it is queued
     report(callbacks, request, step, scheduler, output, latents);
     latents = next;
   }

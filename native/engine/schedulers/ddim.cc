@@ -45,9 +45,15 @@ Ddim::Ddim(const ad_scheduler& options)
   }
   timesteps_ = place(options);
   if (timesteps_.front() >= kTrainTimesteps || timesteps_.back() < 0) {
-    throw EngineError(AD_INVALID_ARGUMENT, std::to_string(options.steps) + " steps with offset " +
+    throw EngineError(AD_INVALID_ARGUMENT, std::to_string(options.steps) + " steps with stepsOffset " +
                                                std::to_string(options.steps_offset) +
-                                               " leave the 1000 training timesteps; use fewer steps.");
+                                               " leave the 1000 training timesteps. Take fewer steps or a smaller "
+                                               "stepsOffset (1 is AnimateDiff's).");
+  }
+  if (!(alphas_.back() > 0.0F)) {
+    throw EngineError(AD_INVALID_ARGUMENT,
+                      "betaStart and betaEnd are so large that nothing of the signal is left at "
+                      "the last training timestep. AnimateDiff's are 0.00085 and 0.012.");
   }
 }
 

@@ -1,0 +1,69 @@
+/** What `load` is to fill an engine with, from files or from a baked archive. Reads headers only. */
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import type { ArchiveMetadata } from './archive.ts';
+import { AnimateDiffError } from './errors.ts';
+import { type GraphFamily, graphFamilies } from './graphs.ts';
+import type { LoadRequest } from './load-options.ts';
+import type { DdimOptions, MotionVersion, Notice } from './options.ts';
+import { planArchive } from './weights/archive-plan.ts';
+import { planModel } from './weights/plan.ts';
+import { detectFormat } from './weights/tensor-file.ts';
+import type { Role, WeightPlan } from './weights/types.ts';
+
+/** Plans of all networks, and what is known about them. */
+export interface PlannedModel {
+  readonly family: GraphFamily;
+  readonly plans: Readonly<Partial<Record<Role, WeightPlan>>>;
+  readonly motion?: { readonly version: MotionVersion; readonly maxFrames: number };
+  /** What the UNet predicts, where the files say so. */
+  readonly predictionType?: DdimOptions['predictionType'];
+  /** File names, without folders. */
+  readonly sources: ArchiveMetadata['sources'];
+  readonly notices: readonly Notice[];
+}
+
+async function isArchive(base: string): Promise<boolean> {
+  const found = await stat(base).catch(() => undefined);
+  return found?.isFile() === true && (await detectFormat(base)) === 'torchscript';
+}
+
+async function planBaked({ base, checkpoint, motionModule }: LoadRequest): Promise<PlannedModel> {
+  if (checkpoint !== undefined || motionModule !== undefined) {
+    throw new AnimateDiffError(
+      'ERR_INVALID_ARGUMENT',
+      `${base} is a baked archive, which holds everything already: leave out \`checkpoint\` and \`motionModule\`.`,
+    );
+  }
+  const { metadata, family, plans } = await planArchive(base);
+  const { motion, predictionType, sources } = metadata;
+  return { family, plans, motion, predictionType, sources, notices: [] };
+}
+
+async function planFiles({ base, checkpoint, motionModule }: LoadRequest): Promise<PlannedModel> {
+  const {
+    family: name,
+    plans,
+    motion,
+    prediction,
+    notices,
+  } = await planModel({ base, checkpoint, motionModule });
+  const family = graphFamilies().find((candidate) => candidate.name === name);
+  if (family === undefined) {
+    throw new AnimateDiffError(
+      'ERR_NATIVE_NOT_FOUND',
+      `There are no graphs for '${name}'. Reinstall animatediff-native.`,
+    );
+  }
+  const sources = {
+    base: path.basename(base),
+    checkpoint: checkpoint && path.basename(checkpoint),
+    motionModule: motionModule && path.basename(motionModule.path),
+  };
+  return { family, plans, motion, predictionType: prediction?.type, sources, notices };
+}
+
+/** Plans the files of a request; see `planModel` and `planArchive` for the errors. */
+export async function planRequest(request: LoadRequest): Promise<PlannedModel> {
+  return (await isArchive(request.base)) ? planBaked(request) : planFiles(request);
+}
