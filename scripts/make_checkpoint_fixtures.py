@@ -86,6 +86,41 @@ class Scale(nn.Module):
         return x * self.weight
 
 
+class RunsOnLoad(nn.Module):
+    """TorchScript calls `__setstate__` while it loads: torch itself cannot open an archive of this."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(numbers(2, 2))
+        self.inner = Scale()
+
+    @torch.jit.export
+    def __getstate__(self):
+        return (self.weight, self.training)
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[torch.Tensor, bool]):
+        self.weight = state[0]
+        self.training = state[1]
+        self.inner = self.inner
+        raise RuntimeError("code of the archive ran")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight
+
+
+class HidesCode(nn.Module):
+    """An ordinary network around RunsOnLoad."""
+
+    def __init__(self):
+        super().__init__()
+        self.unet = Scale()
+        self.trap = RunsOnLoad()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.trap(self.unet(x))
+
+
 def configuration_object():
     """An object of a class that no reader knows, as the omegaconf config in the first v3_sd15_mm.ckpt."""
     module = types.ModuleType("omegaconf.dictconfig")
@@ -162,15 +197,26 @@ def write_checkpoints():
     for protocol in (3, 4, 5):
         content, _ = checkpoints()["lightning"]
         torch.save(content, FOLDER / f"lightning.protocol{protocol}.pt", pickle_protocol=protocol)
-    write_scripted()
+    write_scripted("scripted", Scale())
+    write_scripted("runs-on-load", HidesCode(), {"animatediff.json": json.dumps(DESCRIPTION)})
     (FOLDER / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 
-def write_scripted():
+# As `bake` writes it, so that nothing but the networks themselves is wrong.
+DESCRIPTION = {
+    "format": 1,
+    "family": "tiny",
+    "dtype": "float32",
+    "sources": {"base": "base.safetensors"},
+    "software": "animatediff-native 0.1.0",
+}
+
+
+def write_scripted(name, module, extra_files=None):
     """A TorchScript archive without its debug records, which name the files of this machine."""
     buffer = io.BytesIO()
-    torch.jit.save(torch.jit.script(Scale()), buffer)
-    with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(FOLDER / "scripted.pt", "w") as target:
+    torch.jit.save(torch.jit.script(module), buffer, _extra_files=extra_files)
+    with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(FOLDER / f"{name}.pt", "w") as target:
         for entry in source.infolist():
             if not entry.filename.endswith(".debug_pkl"):
                 target.writestr(zipfile.ZipInfo(entry.filename), source.read(entry))
