@@ -1,0 +1,1 @@
+"""Data set and training of the demo model that ships in models/demo."""

@@ -1,0 +1,56 @@
+"""Noise schedule, training loss, and DDIM for the sample sheets (arXiv 2006.11239, 2010.02502)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .model import Denoiser
+
+STEPS = 1000
+
+
+def alphas(device: torch.device) -> Tensor:
+    """[1000] cumulative products of AnimateDiff's linear betas, 0.00085 to 0.012."""
+    return torch.cumprod(1 - torch.linspace(0.00085, 0.012, STEPS, device=device), dim=0)
+
+
+def noise_loss(model: Denoiser, latents: Tensor, text: Tensor, generator: torch.Generator) -> Tensor:
+    """Mean squared error of the predicted noise.
+
+    latents [batch, 4, frames, h, w]; all frames of a clip have one timestep, each its own noise.
+    """
+    device = latents.device
+    timestep = torch.randint(0, STEPS, (len(latents),), generator=generator, device=device)
+    noise = torch.randn(latents.shape, generator=generator, device=device)
+    alpha = alphas(device)[timestep][:, None, None, None, None]
+    noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+    return F.mse_loss(model(noisy, timestep, text).float(), noise)
+
+
+@torch.no_grad()
+def sample(
+    model: Denoiser,
+    ids: Tensor,
+    empty: Tensor,
+    shape: tuple[int, ...],
+    steps: int,
+    guidance: float,
+    seed: int,
+) -> Tensor:
+    """Latents [batch, 4, frames, h, w] for captions ids [batch, 77]; `empty` [1, 77] guides away from it.
+
+    DDIM without noise, leading timesteps with an offset of 1, a final alpha of 1: the product's default.
+    """
+    device = ids.device
+    alpha = alphas(device)
+    ratio = STEPS // steps
+    latents = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
+    text = model.text(torch.cat([empty.expand_as(ids), ids]), 0)
+    for t in range((steps - 1) * ratio + 1, 0, -ratio):
+        both = torch.cat([latents, latents])
+        plain, guided = model(both, torch.full((len(both),), t, device=device), text).float().chunk(2)
+        noise = plain + guidance * (guided - plain)
+        now, then = alpha[t], alpha[t - ratio] if t > ratio else torch.ones_like(alpha[t])
+        clean = (latents - (1 - now).sqrt() * noise) / now.sqrt()
+        latents = then.sqrt() * clean + (1 - then).sqrt() * noise
+    return latents

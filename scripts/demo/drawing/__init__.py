@@ -1,0 +1,1 @@
+"""Draws the clips that the demo model is trained on, and writes their captions."""

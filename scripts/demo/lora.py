@@ -1,0 +1,61 @@
+"""Low-rank updates of frozen layers (LoRA, arXiv 2106.09685) as parametrisations of their weights."""
+
+import re
+
+import torch
+from graphs.unet import UNet
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+SPATIAL = re.compile(
+    r"\.attentions\.\d+\.(proj_in|proj_out|transformer_blocks\.0\.(attn[12]\.to_[qkv]|attn[12]\.to_out\.0"
+    r"|ff\.net\.0\.proj|ff\.net\.2))$"
+)
+MOTION = re.compile(r"\.motion_modules\.\d+\..*\.attention_blocks\.\d+\.(to_[qkv]|to_out\.0)$")
+
+
+class LowRank(nn.Module):
+    """weight + up @ down, for a linear layer or a 1x1 convolution. `up` begins with zeros."""
+
+    def __init__(self, weight: Tensor, rank: int, generator: torch.Generator) -> None:
+        super().__init__()
+        outputs, inputs = weight.shape[:2]
+        down = torch.randn(rank, inputs, generator=generator) / rank
+        self.down = nn.Parameter(down.to(weight.device))
+        self.up = nn.Parameter(torch.zeros(outputs, rank, device=weight.device))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + (self.up @ self.down).view_as(weight)
+
+
+def matching(unet: UNet, pattern: re.Pattern[str]) -> list[str]:
+    return [name for name, _ in unet.named_modules() if pattern.search(name)]
+
+
+def spatial_targets(unet: UNet) -> list[str]:
+    """Layers of the spatial transformers that kohya's trainer adapts."""
+    return matching(unet, SPATIAL)
+
+
+def motion_targets(unet: UNet) -> list[str]:
+    """Projections of the temporal attentions, which MotionLoRAs adapt."""
+    return matching(unet, MOTION)
+
+
+def adapt(unet: UNet, targets: list[str], rank: int, seed: int) -> None:
+    """Puts a trainable low-rank update on the weight of each target."""
+    generator = torch.Generator().manual_seed(seed)
+    for name in targets:
+        layer = unet.get_submodule(name)
+        parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank, generator))
+
+
+def adapted(unet: UNet) -> dict[str, Tensor]:
+    """`<layer>.down` [rank, inputs] and `<layer>.up` [outputs, rank] of every adapted layer."""
+    suffix = ".parametrizations.weight.0"
+    found: dict[str, Tensor] = {}
+    for name, module in unet.named_modules():
+        if isinstance(module, LowRank):
+            layer = name.removesuffix(suffix)
+            found |= {f"{layer}.down": module.down, f"{layer}.up": module.up}
+    return found

@@ -1,0 +1,47 @@
+"""Third stage: the motion module on clips, everything else frozen; and MotionLoRAs on top of it."""
+
+from collections.abc import Callable
+
+from ..drawing.dataset import Source
+from ..drawing.motions import FRAMES
+from ..lora import adapt, adapted, motion_targets
+from ..model import Denoiser, is_motion
+from ..store import latent_store
+from ..training import Run, train
+from ..weights import load_weights, save_tensors, save_weights, weights_path
+from .denoising import denoising_loss, sampling_sheet
+from .vae import trained_vae
+
+
+def train_motion(run: Run) -> None:
+    stage, seed = run.recipe.motion, run.recipe.seed
+    vae = trained_vae(run)
+    source = Source(seed + 3, stage.scenes, frames=FRAMES)
+    store = latent_store(source, vae, run.data, run.device, run.workers)
+    model = Denoiser(run.recipe.family, motion=True)
+    load_weights(weights_path(run.folder, "still"), model, strict=False)
+    model.to(run.device)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(is_motion(name))
+    loss = denoising_loss(run, model, store, stage.batch)
+    if train(run, "motion", stage, model, loss, sampling_sheet(run, model, vae, FRAMES)):
+        save_weights(run.folder, "motion", model)
+
+
+def train_motion_lora(camera: str) -> Callable[[Run], None]:
+    """Stage that teaches one camera move to the temporal attention."""
+
+    def stage_of_camera(run: Run) -> None:
+        stage, recipe = run.recipe.motion_lora, run.recipe
+        vae = trained_vae(run)
+        source = Source(recipe.seed + 6, stage.scenes, frames=FRAMES, camera=camera)
+        store = latent_store(source, vae, run.data, run.device, run.workers)
+        model = Denoiser(recipe.family, motion=True)
+        load_weights(weights_path(run.folder, "motion"), model)
+        model.to(run.device).requires_grad_(False)
+        adapt(model.unet, motion_targets(model.unet), recipe.lora_rank, recipe.seed)
+        loss = denoising_loss(run, model, store, stage.batch)
+        if train(run, camera, stage, model, loss, sampling_sheet(run, model, vae, FRAMES)):
+            save_tensors(weights_path(run.folder, camera), adapted(model.unet))
+
+    return stage_of_camera

@@ -1,0 +1,46 @@
+"""Second stage: text encoder and UNet on single frames, with the captions of their clips.
+
+The personalised stage is the same training of the UNet alone, on pictures in another style.
+"""
+
+import torch
+
+from ..drawing.dataset import Source
+from ..model import Denoiser, keep_token_rows
+from ..store import latent_store
+from ..training import Run, train
+from ..weights import load_weights, save_weights, weights_path
+from .denoising import denoising_loss, sampling_sheet
+from .vae import trained_vae
+
+
+def train_still(run: Run) -> None:
+    stage, seed = run.recipe.still, run.recipe.seed
+    vae = trained_vae(run)
+    store = latent_store(Source(seed + 2, stage.scenes), vae, run.data, run.device, run.workers)
+    torch.manual_seed(seed + 2)
+    model = Denoiser(run.recipe.family, motion=False).to(run.device)
+    keep_token_rows(model.text, store.ids.unique())
+    loss = denoising_loss(run, model, store, stage.batch)
+    if train(run, "still", stage, model, loss, sampling_sheet(run, model, vae, frames=1)):
+        save_weights(run.folder, "still", model)
+
+
+def trained_still(run: Run) -> Denoiser:
+    """The result of the still stage."""
+    model = Denoiser(run.recipe.family, motion=False)
+    load_weights(weights_path(run.folder, "still"), model)
+    return model.to(run.device)
+
+
+def train_personalised(run: Run) -> None:
+    """The base in neon: the whole UNet moves, the text encoder stays."""
+    stage, seed = run.recipe.personalised, run.recipe.seed
+    vae = trained_vae(run)
+    source = Source(seed + 4, stage.scenes, style="neon")
+    store = latent_store(source, vae, run.data, run.device, run.workers)
+    model = trained_still(run)
+    model.text.requires_grad_(False)
+    loss = denoising_loss(run, model, store, stage.batch)
+    if train(run, "personalised", stage, model, loss, sampling_sheet(run, model, vae, frames=1)):
+        save_weights(run.folder, "personalised", model)

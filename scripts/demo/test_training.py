@@ -1,0 +1,304 @@
+"""Quick test of the data set, the training stages and the exporters, on tiny networks; about half a minute.
+
+Usage: python -m unittest discover -s scripts/demo -t scripts
+"""
+
+import atexit
+import json
+import shutil
+import tempfile
+import unittest
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from graphs.families import FAMILIES
+from graphs.unet import UNet
+from graphs.vae import VaeDecoder, VaeEncoder
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+from demo.config import RECIPES
+from demo.drawing.camera import PAN, ZOOM
+from demo.drawing.captions import canonical_caption, random_caption
+from demo.drawing.dataset import Source, draw_all
+from demo.drawing.motions import FRAMES
+from demo.drawing.names import COLOURS, MOTIONS, SHAPES, combinations, is_held_out
+from demo.drawing.render import SIZE, draw_clip
+from demo.drawing.scene import Scene, scene_at
+from demo.export import FILES, export
+from demo.layouts import ldm_unet, ldm_vae
+from demo.model import Denoiser, Vae
+from demo.sheets import write_sheet
+from demo.stages.denoising import denoising_loss
+from demo.stages.vae import normalise_latents, trained_vae
+from demo.store import LatentStore, latent_store, to_unit
+from demo.tokens import token_ids
+from demo.train import STAGES
+from demo.training import Run, step_generator
+from demo.weights import load_weights, weights_path
+
+torch.set_num_threads(1)
+
+
+def silhouette(frames: np.ndarray) -> np.ndarray:
+    """Where a red object is on a black background: bool [n, 128, 128]."""
+    return frames[..., 0] > 110
+
+
+def centres(mask: np.ndarray) -> np.ndarray:
+    """Mean x and y of each silhouette in picture heights, [n, 2]."""
+    y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
+    area = mask.sum((1, 2))
+    return np.stack([(mask * x).sum((1, 2)) / area, (mask * y).sum((1, 2)) / area], axis=1)
+
+
+def clip_of(motion: str, shape: str = "star", camera: str = "fixed") -> np.ndarray:
+    return draw_clip(Scene("red", shape, motion, "black", camera=camera))
+
+
+class Drawing(unittest.TestCase):
+    def test_moves_the_object_as_its_caption_says(self) -> None:
+        ways = {
+            "moving left": (-0.48, 0),
+            "moving right": (0.48, 0),
+            "moving up": (0, -0.48),
+            "moving down": (0, 0.48),
+            "standing still": (0, 0),
+        }
+        for motion, way in ways.items():
+            place = centres(silhouette(clip_of(motion)))
+            np.testing.assert_allclose(place[-1] - place[0], way, atol=0.01, err_msg=motion)
+
+    def test_changes_the_size_only_where_the_caption_says(self) -> None:
+        growth = {}
+        for motion in ("growing", "shrinking", "moving left", "standing still"):
+            area = silhouette(clip_of(motion)).sum((1, 2))
+            growth[motion] = area[-1] / area[0]
+        self.assertGreater(growth["growing"], 5)
+        self.assertLess(growth["shrinking"], 1 / 4)
+        self.assertAlmostEqual(growth["moving left"], 1, delta=0.03)
+        self.assertEqual(growth["standing still"], 1)
+
+    def test_spins_and_circles_once_per_clip(self) -> None:
+        circling = centres(silhouette(clip_of("circling"))) - 0.5
+        angle = np.unwrap(np.arctan2(circling[:, 1], circling[:, 0]))
+        self.assertAlmostEqual(angle[-1] - angle[0], 2 * np.pi * 15 / 16, delta=0.05)
+        spinning = silhouette(clip_of("spinning", "square"))
+        self.assertLess(np.abs(centres(spinning) - 0.5).max(), 0.01)
+        self.assertGreater(np.mean(spinning[0] != spinning[2]), 0.02)
+        self.assertLess(np.mean(spinning[0] != spinning[4]), 0.005, "a quarter turn of a square")
+
+    def test_moves_the_camera(self) -> None:
+        area = silhouette(clip_of("standing still", "circle", "zoom-in")).sum((1, 2))
+        self.assertAlmostEqual(area[-1] / area[0], ZOOM**2, delta=0.3)
+        place = centres(silhouette(clip_of("standing still", "circle", "pan-left")))
+        np.testing.assert_allclose(place[-1] - place[0], (PAN, 0), atol=0.01)
+
+    def test_draws_edges_without_steps(self) -> None:
+        red = clip_of("standing still", "circle")[0, :, :, 0].astype(int)
+        self.assertGreater(len(np.unique(red)), 20)
+        filled = (silhouette(clip_of("standing still", "square"))[0]).sum() / SIZE**2
+        self.assertAlmostEqual(filled, (2 * 0.8 * 0.2 - 4 / SIZE) ** 2, delta=0.006)
+
+    def test_gives_the_same_data_for_any_number_of_workers(self) -> None:
+        source = Source(seed=3, scenes=70, style="all")
+        for one, other in zip(draw_all(source, 1), draw_all(source, 2), strict=True):
+            np.testing.assert_array_equal(one[1], other[1])
+            self.assertEqual(one[2], other[2])
+
+    def test_keeps_the_held_out_combinations_out_of_training_but_no_pair_of_words(self) -> None:
+        for i in range(500):
+            scene, _ = scene_at(1, i)
+            self.assertFalse(is_held_out(scene.colour, scene.shape, scene.motion))
+            scene, _ = scene_at(1, i, held_out=True)
+            self.assertTrue(is_held_out(scene.colour, scene.shape, scene.motion))
+        seen = combinations(held_out=False)
+        self.assertEqual(len({(c, s) for c, s, _ in seen}), len(COLOURS) * len(SHAPES))
+        self.assertEqual(len({(c, m) for c, _, m in seen}), len(COLOURS) * len(MOTIONS))
+
+
+class Captions(unittest.TestCase):
+    def test_name_the_colour_of_the_scene_and_vary_the_rest(self) -> None:
+        scene, generator = scene_at(1, 1)
+        captions = {random_caption(scene, generator) for _ in range(100)}
+        self.assertGreater(len(captions), 10)
+        self.assertTrue(all(scene.colour in caption for caption in captions))
+        orange = Scene("orange", "star", "moving left", "sea")
+        self.assertEqual(canonical_caption(orange), "an orange star moving left over the sea")
+
+    def test_are_tokenised_as_clip_does(self) -> None:
+        ids = token_ids(["a cat", ""])
+        self.assertEqual(ids[0, :5].tolist(), [49406, 320, 2368, 49407, 49407])
+        self.assertEqual(ids[1].tolist(), [49406] + 76 * [49407])
+
+
+class Autoencoder(unittest.TestCase):
+    def test_normalises_its_latents_without_changing_pictures(self) -> None:
+        torch.manual_seed(0)
+        vae = Vae(RECIPES["test"].family)
+        x = to_unit(clip_of("moving left")[:4], torch.device("cpu"))
+        before = vae.pictures(vae.latents(x)).detach()
+        normalise_latents(vae, x)
+        latents = vae.latents(x).detach()
+        torch.testing.assert_close(latents.mean((0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
+        torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(4), atol=1e-4, rtol=0)
+        torch.testing.assert_close(vae.pictures(latents), before, atol=1e-4, rtol=0)
+
+
+@cache
+def finished_run() -> Run:
+    """All stages, run once for all tests, in a folder that goes away with the process."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    run = Run(RECIPES["test"], Path(folder), torch.device("cpu"))
+    for stage in STAGES.values():
+        stage(run)
+    return run
+
+
+class Stages(unittest.TestCase):
+    def setUp(self) -> None:
+        self.run_all = finished_run()
+
+    def losses(self, stage: str) -> list[float]:
+        lines = (self.run_all.folder / stage / "log.jsonl").read_text().splitlines()
+        return [record["loss"] for record in map(json.loads, lines) if "loss" in record]
+
+    def loss_of(self, model: Denoiser, store: LatentStore) -> float:
+        """Mean over the same random steps for every model."""
+        loss = denoising_loss(self.run_all, model, store, 8)
+        with torch.no_grad():
+            return np.mean([float(loss(i, step_generator(self.run_all, "held", i))) for i in range(8)])
+
+    def store(self, source: Source) -> LatentStore:
+        run = self.run_all
+        return latent_store(source, trained_vae(run), run.data, run.device, 1)
+
+    def denoiser(self, stage: str, motion: bool) -> Denoiser:
+        model = Denoiser(RECIPES["test"].family, motion)
+        load_weights(weights_path(self.run_all.folder, stage), model, strict=not motion)
+        return model
+
+    def test_vae_and_still_reduce_their_loss(self) -> None:
+        for stage in ("vae", "still"):
+            losses = self.losses(stage)
+            self.assertLess(np.mean(losses[-2:]), 0.9 * losses[0], stage)
+
+    def test_motion_reduces_the_loss_on_clips_and_leaves_the_rest_alone(self) -> None:
+        recipe = RECIPES["test"]
+        clips = self.store(Source(recipe.seed + 3, recipe.motion.scenes, frames=FRAMES))
+        without, with_motion = self.denoiser("still", True), self.denoiser("motion", True)
+        self.assertLess(self.loss_of(with_motion, clips), self.loss_of(without, clips) - 0.005)
+        trained = load_file(weights_path(self.run_all.folder, "motion"))
+        for name, tensor in load_file(weights_path(self.run_all.folder, "still")).items():
+            self.assertTrue(torch.equal(trained[name], tensor), name)
+
+    def test_personalised_reduces_the_loss_on_its_style(self) -> None:
+        recipe = RECIPES["test"]
+        neon = self.store(Source(recipe.seed + 4, recipe.personalised.scenes, style="neon"))
+        before, after = self.denoiser("still", False), self.denoiser("personalised", False)
+        self.assertLess(self.loss_of(after, neon), self.loss_of(before, neon) - 0.005)
+
+    def test_a_resumed_run_gives_the_same_bits(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            run = replace(self.run_all, folder=Path(folder))
+            for stage in ("vae", "still"):
+                STAGES[stage](replace(run, limit=4))
+                self.assertFalse(weights_path(run.folder, stage).exists())
+                STAGES[stage](run)
+                resumed = load_file(weights_path(run.folder, stage))
+                for name, tensor in load_file(weights_path(self.run_all.folder, stage)).items():
+                    self.assertTrue(torch.equal(resumed[name], tensor), f"{stage}: {name}")
+
+    def test_lays_sheets_out_row_by_row(self) -> None:
+        path = self.run_all.folder / "sheet.png"
+        pictures = np.arange(1, 6, dtype=np.uint8)[:, None, None, None] * np.ones((5, 2, 3, 3), np.uint8)
+        write_sheet(path, pictures, columns=3)
+        np.testing.assert_array_equal(np.asarray(Image.open(path))[::2, ::3, 0], [[1, 2, 3], [4, 5, 0]])
+
+    def test_writes_sheets(self) -> None:
+        for stage in STAGES:
+            self.assertEqual(len(list((self.run_all.folder / stage).glob("sheet-*.png"))), 1, stage)
+
+
+class Exports(unittest.TestCase):
+    def exported(self) -> dict[str, dict[str, Tensor]]:
+        folder = finished_run().folder
+        target = folder / "exported"
+        export(folder, target)
+        return {kind: load_file(target / name) for kind, name in FILES.items()}
+
+    def test_have_the_names_and_shapes_of_real_files(self) -> None:
+        files = self.exported()
+        motion = "down_blocks.0.motion_modules.0.temporal_transformer"
+        attention = f"{motion}.transformer_blocks.0.attention_blocks.0"
+        kohya = "lora_unet_mid_block_attentions_0_transformer_blocks_0"
+        expected = {
+            "base": {
+                "model.diffusion_model.input_blocks.1.0.in_layers.0.weight": [8],
+                "model.diffusion_model.input_blocks.3.0.op.weight": [8, 8, 3, 3],
+                "model.diffusion_model.output_blocks.5.2.conv.weight": [16, 16, 3, 3],
+                "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight": [16, 32],
+                "model.diffusion_model.output_blocks.11.0.skip_connection.weight": [8, 16, 1, 1],
+                "first_stage_model.encoder.mid.attn_1.q.weight": [8, 8, 1, 1],
+                "first_stage_model.decoder.up.3.block.0.conv1.weight": [8, 8, 3, 3],
+                "first_stage_model.quant_conv.weight": [8, 8, 1, 1],
+                "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": [49408, 32],
+            },
+            "motion": {
+                f"{attention}.pos_encoder.pe": [1, 32, 8],
+                f"{attention}.to_out.0.weight": [8, 8],
+                "mid_block.motion_modules.0.temporal_transformer.proj_in.weight": [16, 16],
+            },
+            "personalised": {"model.diffusion_model.out.2.weight": [4, 8, 3, 3]},
+            "lora": {
+                "lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": [4, 8, 1, 1],
+                f"{kohya}_attn2_to_k.lora_down.weight": [4, 32],
+                f"{kohya}_ff_net_0_proj.lora_up.weight": [
+                    128,
+                    4,
+                ],
+                f"{kohya}_attn2_to_k.alpha": [],
+            },
+            "zoom-in": {f"{attention}.processor.to_out_lora.up.weight": [8, 4]},
+            "pan-left": {f"{attention}.processor.to_q_lora.down.weight": [4, 8]},
+        }
+        for kind, tensors in expected.items():
+            for name, shape in tensors.items():
+                self.assertEqual(list(files[kind][name].shape), shape, f"{kind}: {name}")
+                self.assertEqual(files[kind][name].dtype, torch.float16)
+
+    def test_name_every_tensor_of_stable_diffusion(self) -> None:
+        sd15 = FAMILIES[0]
+        with torch.device("meta"):
+            unet = UNet(sd15.unet, motion=False, motion_mid=False)
+            encoder, decoder = VaeEncoder(sd15.vae), VaeDecoder(sd15.vae)
+        self.assertEqual(len(ldm_unet(unet.state_dict())), 686)
+        self.assertEqual(len(ldm_vae(encoder.state_dict() | decoder.state_dict())), 248)
+        files = self.exported()
+        self.assertEqual(len(files["motion"]), 588)
+        self.assertEqual(len(files["lora"]), 16 * 12 * 3)
+        self.assertEqual(len(files["zoom-in"]), 21 * 8 * 2)
+
+    def test_reproduce_the_weights_that_the_lora_was_trained_as(self) -> None:
+        files = self.exported()
+        trained = load_file(weights_path(finished_run().folder, "lora"))
+        layer = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+        key = "lora_unet_" + layer.replace(".", "_")
+        down, up, alpha = (
+            files["lora"][f"{key}.{part}"].float() for part in ("lora_down.weight", "lora_up.weight", "alpha")
+        )
+        torch.testing.assert_close(
+            alpha / len(down) * up @ down,
+            trained[f"{layer}.up"] @ trained[f"{layer}.down"],
+            atol=1e-3,
+            rtol=1e-2,
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()

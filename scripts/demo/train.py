@@ -1,0 +1,71 @@
+"""Trains the demo model. README.md beside this file has the recipe and what was measured.
+
+Usage: python scripts/demo/train.py [STAGE ...] [--recipe cpu|gpu|test] [--out FOLDER] [--export FOLDER]
+Without stages all are run in their order. A stage that was stopped goes on from its last checkpoint; one
+that is finished is not run again.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from demo.config import RECIPES  # noqa: E402
+from demo.export import export  # noqa: E402
+from demo.stages.lora import train_lora  # noqa: E402
+from demo.stages.motion import train_motion, train_motion_lora  # noqa: E402
+from demo.stages.still import train_personalised, train_still  # noqa: E402
+from demo.stages.vae import train_vae  # noqa: E402
+from demo.training import Run  # noqa: E402
+from demo.weights import weights_path  # noqa: E402
+
+STAGES = {
+    "vae": train_vae,
+    "still": train_still,
+    "motion": train_motion,
+    "personalised": train_personalised,
+    "lora": train_lora,
+    "zoom-in": train_motion_lora("zoom-in"),
+    "pan-left": train_motion_lora("pan-left"),
+}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Trains the demo model.")
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}; default: all")
+    parser.add_argument("--recipe", choices=tuple(RECIPES), default="cpu")
+    parser.add_argument("--out", type=Path, default=Path("build/demo"), help="checkpoints, logs, sheets")
+    parser.add_argument("--export", type=Path, help="write the finished model's files into this folder")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for torch and for drawing")
+    parser.add_argument("--limit", type=int, default=0, help="stop every stage after that many steps")
+    options = parser.parse_args()
+    unknown = [stage for stage in options.stages if stage not in STAGES]
+    if unknown:
+        parser.error(f"no stage is called {unknown[0]!r}; choose from {', '.join(STAGES)}")
+    return options
+
+
+def main() -> None:
+    options = arguments()
+    torch.set_num_threads(options.threads)
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = True
+    run = Run(
+        RECIPES[options.recipe], options.out, torch.device(options.device), options.threads, options.limit
+    )
+    for stage in options.stages or STAGES:
+        if not weights_path(run.folder, stage).exists():
+            print(f"stage {stage}", file=sys.stderr)
+            STAGES[stage](run)
+    if options.export is not None:
+        for name, size in export(run.folder, options.export).items():
+            print(f"{name}\t{size}")
+
+
+if __name__ == "__main__":
+    main()
