@@ -14,6 +14,7 @@ import type {
   MotionVersion,
   Notice,
 } from './options.ts';
+import { requireWritable } from './output/write.ts';
 import { software } from './package-info.ts';
 import { type BuiltRequest, buildRequest, type RequestParameters } from './request.ts';
 import { Turns } from './turns.ts';
@@ -146,6 +147,7 @@ export class AnimateDiff implements AsyncDisposable {
   async bake(file: string): Promise<void> {
     this.#requireOpen();
     const target = requirePath('file', file);
+    await requireWritable(target, 'file');
     await this.#turns.run(() => this.#whileOpen(() => this.#bake(target)));
   }
 

@@ -6,5 +6,5 @@ export { type DoctorReport, diagnose } from './libtorch/doctor.ts';
 export type * from './options.ts';
 export type { SavedFile, SaveOptions } from './output/encode.ts';
 export { saveGrid } from './output/grid.ts';
-export { readMetadata } from './output/read-metadata.ts';
+export { readAllMetadata, readMetadata } from './output/read-metadata.ts';
 export { type InspectReport, inspectPath } from './weights/identify.ts';

@@ -85,7 +85,11 @@ function readFrames(frames: number | undefined, motion: RequestContext['motion']
   const count = requireInteger('frames', frames ?? (motion === undefined ? 1 : 16), 1, 100_000);
   if (motion === undefined) {
     if (count === 1) return count;
-    throw invalidArgument('frames', '1, since no motion module is loaded,', count);
+    throw new AnimateDiffError(
+      'ERR_INVALID_ARGUMENT',
+      `Expected \`frames\` to be 1, since no motion module is loaded, got ${count}. Load a \`motionModule\` for more.`,
+      { details: { option: 'frames', value: count } },
+    );
   }
   if (count <= motion.maxFrames) return count;
   throw new AnimateDiffError(

@@ -7,6 +7,7 @@ import { mkdir, readdir, rename, rm, statfs, writeFile } from 'node:fs/promises'
 import path from 'node:path';
 import { type Environment, readEnvironment } from '../environment.ts';
 import { AnimateDiffError } from '../errors.ts';
+import { requireWritable } from '../output/write.ts';
 import { cachedLibTorches, libtorchCache, MANIFEST, type Manifest, readCached } from './cache.ts';
 import { fetchFile } from './download.ts';
 import { withLock } from './lock.ts';
@@ -61,7 +62,7 @@ const SPACE_FACTOR = 4;
 /**
  * Makes sure that the cache holds LibTorch for `device`.
  *
- * @throws ERR_PLATFORM, ERR_DOWNLOAD, ERR_CHECKSUM; `signal.reason` on abort, after which the cache holds no
+ * @throws ERR_PLATFORM, ERR_OUTPUT, ERR_DOWNLOAD, ERR_CHECKSUM; `signal.reason` on abort, after which the cache holds no
  * half-written LibTorch, and what was downloaded is continued the next time.
  */
 export async function install(options: InstallOptions = {}): Promise<InstallResult> {
@@ -77,6 +78,7 @@ export async function install(options: InstallOptions = {}): Promise<InstallResu
     done: 0,
     total: undefined,
   });
+  await requireWritable(environment.cacheFolder, 'folder');
   const plan = await planInstall(request);
   if (options.dryRun) return { folder: plan.folder, version: plan.version, device, outcome: 'planned', plan };
   const parent = libtorchCache(environment.cacheFolder);

@@ -89,8 +89,9 @@ export async function resolveWheels(
       );
       return (JSON.parse(output) as Report).install.map(toWheel);
     } catch (error) {
-      if (!/No matching distribution/.test((error as Error).message)) throw error;
+      // Asking for other versions of Python can only help when this one has no wheel; the first reason is the real one.
       failure ??= error;
+      if (!/No matching distribution/.test((error as Error).message)) break;
     }
   }
   throw failure;

@@ -3,7 +3,8 @@
  * target, flushed to the disk and renamed. Missing parent folders are made.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { AnimateDiffError } from '../errors.ts';
 
@@ -43,6 +44,34 @@ async function beside(target: string, write: (temporary: string) => Promise<void
   } finally {
     // The error that is on its way says more than a failure to tidy up.
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+/** The path itself, or the nearest parent that exists. */
+async function nearestExisting(target: string): Promise<string> {
+  for (let candidate = path.resolve(target); ; candidate = path.dirname(candidate)) {
+    const found = await stat(candidate).catch((error: NodeJS.ErrnoException) => error);
+    if (!(found instanceof Error)) return candidate;
+    if (found.code !== 'ENOENT') throw found;
+  }
+}
+
+/**
+ * Finds out before hours of work whether a file (`kind` file) or files in a folder can be written. Makes
+ * nothing.
+ *
+ * @throws ERR_OUTPUT as writing would
+ */
+export async function requireWritable(target: string, kind: 'file' | 'folder'): Promise<void> {
+  try {
+    const existing = await nearestExisting(target);
+    const isFolder = (await stat(existing)).isDirectory();
+    const isTarget = existing === path.resolve(target);
+    if (kind === 'file' && isTarget && isFolder) throw Object.assign(new Error(), { code: 'EISDIR' });
+    if (!isFolder && !(kind === 'file' && isTarget)) throw Object.assign(new Error(), { code: 'ENOTDIR' });
+    await access(isFolder ? existing : path.dirname(existing), constants.W_OK);
+  } catch (cause) {
+    throw outputError(target, cause);
   }
 }
 

@@ -65,6 +65,7 @@ async function turn(side, job, python) {
 async function commandLine(job, reference) {
   say(`${job.dtype}: animatediff-native generate`);
   const out = path.join(job.out, 'cli') + path.sep;
+  await rm(out, { recursive: true, force: true });
   const flags = Object.entries({
     base: job.checkpoint,
     'motion-module': job.motionModule,

@@ -67,14 +67,18 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest neighbour to the size of the next skip connection, then a convolution."""
+    """Nearest neighbour to the size of the next skip connection, then a convolution.
+
+    The operator is called by its own name: F.interpolate names every mode in the archive, and older versions
+    of LibTorch do not know all of them.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
-        return self.conv(F.interpolate(x, size=[height, width], mode="nearest"))
+        return self.conv(torch._C._nn.upsample_nearest2d(x, [height, width]))
 
 
 class NoAttention(nn.Module):

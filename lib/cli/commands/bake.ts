@@ -12,8 +12,17 @@ const BAKE_FLAGS: Flags = {
 export const BAKE_COMMAND_FLAGS = { ...MODEL_FLAGS, ...BAKE_FLAGS };
 
 async function bake(values: GlobalFlags & FlagValues, context: Context): Promise<void> {
-  const [{ need, pathFlag, readRequest }, { loadModel }, { AnimateDiffError, invalidArgument }] =
-    await Promise.all([import('../request.ts'), import('../model.ts'), import('../../errors.ts')]);
+  const [
+    { need, pathFlag, readRequest },
+    { loadModel },
+    { AnimateDiffError, invalidArgument },
+    { requireWritable },
+  ] = await Promise.all([
+    import('../request.ts'),
+    import('../model.ts'),
+    import('../../errors.ts'),
+    import('../../output/write.ts'),
+  ]);
   const report = createReport(context, values);
   const { folder } = context;
   const config = await readRequest(MODEL_FLAGS, values, folder);
@@ -23,6 +32,7 @@ async function bake(values: GlobalFlags & FlagValues, context: Context): Promise
     throw new AnimateDiffError('ERR_INVALID_ARGUMENT', 'Nothing says where to write. Give `--out model.pt`.');
   }
   if (!out.endsWith('.pt')) throw invalidArgument('--out', 'a file name that ends in .pt', out);
+  await requireWritable(out, 'file');
   const { pipeline, notices } = await loadModel(
     config,
     pathFlag('libtorch', values, folder),

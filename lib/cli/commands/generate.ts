@@ -8,14 +8,21 @@ import type { FlagValues } from '../request.ts';
 export const GENERATE_COMMAND_FLAGS = { ...MODEL_FLAGS, ...GENERATE_FLAGS, ...OUTPUT_FLAGS };
 
 async function generate(values: GlobalFlags & FlagValues, context: Context): Promise<void> {
-  const [{ need, pathFlag, readRequest }, { planJobs }, { planDestination }, { loadModel }, { runGenerate }] =
-    await Promise.all([
-      import('../request.ts'),
-      import('../jobs.ts'),
-      import('../destination.ts'),
-      import('../model.ts'),
-      import('../run-generate.ts'),
-    ]);
+  const [
+    { need, pathFlag, readRequest },
+    { planJobs },
+    { planDestination },
+    { loadModel },
+    { runGenerate },
+    { requireWritable },
+  ] = await Promise.all([
+    import('../request.ts'),
+    import('../jobs.ts'),
+    import('../destination.ts'),
+    import('../model.ts'),
+    import('../run-generate.ts'),
+    import('../../output/write.ts'),
+  ]);
   const report = createReport(context, values);
   const { folder } = context;
   const config = await readRequest(GENERATE_COMMAND_FLAGS, values, folder);
@@ -23,6 +30,11 @@ async function generate(values: GlobalFlags & FlagValues, context: Context): Pro
   const jobs = planJobs(config);
   const configFile = typeof values.config === 'string' ? values.config : undefined;
   const destination = planDestination(config, jobs.length, folder, configFile);
+  // Found out now and not after hours of sampling.
+  await requireWritable(
+    destination.kind === 'file' ? destination.file : destination.folder,
+    destination.kind,
+  );
   const { pipeline, notices } = await loadModel(
     config,
     pathFlag('libtorch', values, folder),
@@ -56,13 +68,13 @@ export function generateCommand(context: Context): CommandModule<GlobalFlags, Gl
             '$0 generate --base sd15.safetensors --motion-module mm_sd_v15_v2.ckpt -p "a cat in the rain" -o cat.gif',
             'One clip into one file',
           ],
-          ['$0 generate configs/toonyou.yaml', 'All clips of a configuration and their grid into samples/'],
+          ['$0 generate configs/example.yaml', 'All clips of a configuration and their grid into samples/'],
           [
-            '$0 generate configs/toonyou.yaml --steps 10 --seed -1',
+            '$0 generate configs/example.yaml --steps 10 --seed -1',
             'The same, with other steps and new seeds',
           ],
           [
-            '$0 generate configs/toonyou.yaml -p "a cat" -p "a dog" -n blurry --seed 1 --seed 2',
+            '$0 generate configs/example.yaml -p "a cat" -p "a dog" -n blurry --seed 1 --seed 2',
             'Clip i: entry i of each',
           ],
         ]),
