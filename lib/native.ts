@@ -8,148 +8,38 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AnimateDiffError, type ErrorCode } from './errors.ts';
 import { findLibTorch, type LibTorchInfo } from './libtorch/find.ts';
+import type {
+  DeviceInfo,
+  NativeClips,
+  NativeInput,
+  NativeMemory,
+  NativeNotice,
+  NativeProgress,
+  NativeRequest,
+  NativeScheduler,
+  NativeTensor,
+  RawAddon,
+  RawEngine,
+  RawRecipe,
+} from './native-types.ts';
 import type { Device } from './options.ts';
 import type { DType, Recipe, Role, TensorSource } from './weights/types.ts';
 
+export type {
+  DeviceInfo,
+  NativeClips,
+  NativeInput,
+  NativeMemory,
+  NativeNotice,
+  NativeProgress,
+  NativeRequest,
+  NativeScheduler,
+  NativeTensor,
+} from './native-types.ts';
+export { NATIVE_PHASES } from './native-types.ts';
+
 const require = createRequire(import.meta.url);
 const packageRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-
-/** A device that LibTorch can use in this process. Bytes are 0 where they are not known. */
-export interface DeviceInfo {
-  readonly kind: 'cpu' | 'cuda';
-  readonly index: number;
-  readonly name: string;
-  readonly totalBytes: number;
-  readonly freeBytes: number;
-}
-
-/** A tensor that the engine returned, row-major. */
-export interface NativeTensor<Data = Float32Array | Uint8Array | BigInt64Array> {
-  readonly shape: readonly number[];
-  readonly data: Data;
-}
-
-/** A tensor given to {@link NativeEngine.forward}. */
-export interface NativeInput {
-  readonly shape: readonly number[];
-  readonly data: Float32Array | BigInt64Array;
-}
-
-/** `ad_scheduler` of the C interface, enumerations as numbers. */
-export interface NativeScheduler {
-  readonly betas: number;
-  readonly betaStart: number;
-  readonly betaEnd: number;
-  readonly spacing: number;
-  readonly steps: number;
-  readonly stepsOffset: number;
-  readonly setAlphaToOne: boolean;
-  readonly prediction: number;
-  readonly eta: number;
-}
-
-/** `ad_request` of the C interface. */
-export interface NativeRequest {
-  readonly batch: number;
-  readonly frames: number;
-  readonly height: number;
-  readonly width: number;
-  readonly vaeScaleFactor: number;
-  readonly vaeScalingFactor: number;
-  readonly latentChannels: number;
-  /** Row-major [batch, tokens]. */
-  readonly promptIds: Int32Array;
-  readonly negativeIds: Int32Array;
-  readonly tokens: number;
-  readonly guidanceScale: number;
-  readonly scheduler: NativeScheduler;
-  readonly seeds: BigUint64Array;
-  readonly normOverFrames: boolean;
-  readonly motionNormOverFrames: boolean;
-  readonly preview: boolean;
-  readonly keepFloats: boolean;
-}
-
-/** What `generate` returns: `frames` always, the float tensors when `keepFloats` was set. */
-export interface NativeClips {
-  /** uint8 [batch, frames, height, width, 3]. */
-  readonly frames: NativeTensor<Uint8Array>;
-  /** float32 [batch, channels, frames, height / 8, width / 8], before division by the scaling factor. */
-  readonly latents?: NativeTensor<Float32Array>;
-  /** float32 [batch, frames, height, width, 3] in 0..1. */
-  readonly pictures?: NativeTensor<Float32Array>;
-}
-
-/** Phases in the order of `ad_phase`. */
-export const NATIVE_PHASES = ['text', 'sample', 'decode', 'weights'] as const;
-
-/** Called on the JavaScript thread; must not throw. */
-export type NativeProgress = (
-  phase: number,
-  done: number,
-  total: number,
-  preview?: { data: Uint8Array; frames: number; height: number; width: number },
-) => void;
-
-/** Called on the JavaScript thread with a stable code and a sentence; must not throw. */
-export type NativeNotice = (code: string, message: string) => void;
-
-/** Bytes; the peaks are those of the process. */
-export interface NativeMemory {
-  readonly weights: number;
-  /** Most that the device's allocator has held; 0 on the CPU. */
-  readonly devicePeak: number;
-  /** Most that large tensors on the host have taken. */
-  readonly hostPeak: number;
-}
-
-interface RawRecipe {
-  readonly kind: number;
-  readonly target: string;
-  readonly shape: readonly number[];
-  readonly source?: {
-    readonly file: string;
-    readonly offset: number;
-    readonly dtype: number;
-    readonly shape: readonly number[];
-    readonly strides?: readonly number[];
-  };
-}
-
-interface RawEngine {
-  bind(role: number, graph: string, recipes: readonly RawRecipe[], progress?: NativeProgress): Promise<void>;
-  bake(file: string, metadata: string): Promise<void>;
-  generate(request: NativeRequest, progress?: NativeProgress, notice?: NativeNotice): Promise<NativeClips>;
-  forward(
-    role: number,
-    tensors: readonly NativeInput[],
-    integers: readonly number[],
-  ): Promise<{ output: NativeTensor<Float32Array> }>;
-  memory(): Promise<NativeMemory>;
-  cancel(): void;
-  close(): Promise<void>;
-}
-
-interface RawAddon {
-  readonly libtorchVersion: string;
-  open(libraries: readonly string[], engine: string): string | undefined;
-  opened(): string[];
-  cudaDeviceCount(): number;
-  devices(): DeviceInfo[];
-  cpuCapability(): string;
-  timesteps(scheduler: NativeScheduler): { timesteps: NativeTensor<BigInt64Array> };
-  runScheduler(
-    scheduler: NativeScheduler,
-    tensors: readonly [sample: NativeInput, outputs: NativeInput],
-    seeds: BigUint64Array,
-  ): { samples: NativeTensor<Float32Array> };
-  readonly Engine: new (options: {
-    device: number;
-    deviceIndex: number;
-    dtype: number;
-    threads: number;
-  }) => RawEngine;
-}
 
 // Order of `ad_status`.
 const STATUS_CODES: readonly ErrorCode[] = [
