@@ -54,14 +54,14 @@ describe('memory', () => {
   it('comes back when pipelines are closed', () => {
     const values = measure(`
       const values = [];
-      for (let i = 0; i < 10; i += 1) {
+      for (let i = 0; i < 16; i += 1) {
         const pipe = await AnimateDiff.load(files);
         await pipe.generate({ prompt: 'clip', frames: 4, width: 64, height: 64, steps: 1, seed: i });
         await pipe.close();
-        if (i >= 3) values.push(await rss());
+        if (i >= 7) values.push(await rss());
       }
       console.log(JSON.stringify(values));`);
-    // The weights of one pipeline are 26 MB; the allocator's own reuse moves the value by a few.
-    assert.ok(report('10 pipelines', values) < 2 * LIMIT);
+    // Eight more pipelines of 26 MB each may not take what one of them takes; allocators move by a few.
+    assert.ok(report('8 more pipelines', values) < 20 * 2 ** 20);
   });
 });
