@@ -6,24 +6,26 @@ quick test. README.md says what was measured.
 
 from dataclasses import dataclass
 
-from graphs.families import Family, TextConfig, UNetConfig, VaeConfig
-
-from .model import DEMO
+from graphs.families import DEMO, Family, TextConfig, UNetConfig, VaeConfig
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage. `scenes` of them are drawn; a scene is one picture, or one clip where motion is trained."""
+    """One stage. `scenes` of them are drawn; a scene is one picture, or one clip where motion is trained.
+
+    `matrix_rate` is Muon's rate for matrices and `learning_rate` AdamW's for the rest; 0: AdamW for all.
+    """
 
     steps: int
     batch: int
     scenes: int
     learning_rate: float
+    matrix_rate: float = 0.0
     warmup: int = 100
     ema: float = 0.999
     log_every: int = 20
     save_every: int = 250
-    sheet_every: int = 1000
+    sheet_every: int = 500
     bf16: bool = False
 
 
@@ -42,7 +44,7 @@ class Recipe:
     lora_rank: int = 4
     empty_captions: float = 0.1
     sheet_prompts: int = 10
-    guidance: float = 5.0
+    guidance: float = 3.0
     sampling_steps: int = 25
 
 
@@ -64,6 +66,7 @@ def short(steps: int, batch: int, learning_rate: float) -> Stage:
         batch,
         2 * batch,
         learning_rate,
+        matrix_rate=0.02,
         warmup=2,
         ema=0.9,
         log_every=1,
@@ -75,12 +78,12 @@ def short(steps: int, batch: int, learning_rate: float) -> Stage:
 RECIPES: dict[str, Recipe] = {
     "cpu": Recipe(
         family=DEMO,
-        vae=Stage(steps=9000, batch=16, scenes=20000, learning_rate=2e-3, bf16=True),
-        still=Stage(steps=6000, batch=48, scenes=40000, learning_rate=2e-3),
-        motion=Stage(steps=1500, batch=6, scenes=3000, learning_rate=1e-3),
-        personalised=Stage(steps=1000, batch=48, scenes=6000, learning_rate=5e-4),
-        lora=Stage(steps=800, batch=48, scenes=6000, learning_rate=2e-3),
-        motion_lora=Stage(steps=200, batch=6, scenes=300, learning_rate=1e-3),
+        vae=Stage(steps=5000, batch=16, scenes=20000, learning_rate=2e-3, matrix_rate=0.02, bf16=True),
+        still=Stage(steps=3600, batch=48, scenes=32000, learning_rate=2e-3, matrix_rate=0.02),
+        motion=Stage(steps=1800, batch=6, scenes=3200, learning_rate=1e-3, matrix_rate=0.01),
+        personalised=Stage(steps=600, batch=48, scenes=6000, learning_rate=3e-4, matrix_rate=0.003),
+        lora=Stage(steps=500, batch=48, scenes=6000, learning_rate=2e-3),
+        motion_lora=Stage(steps=150, batch=6, scenes=300, learning_rate=1e-3),
     ),
     "gpu": Recipe(
         family=DEMO,

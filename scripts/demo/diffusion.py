@@ -7,6 +7,8 @@ from torch import Tensor
 from .model import Denoiser
 
 STEPS = 1000
+MOST_WEIGHT = 5.0
+"""Bound of the signal-to-noise ratio as a weight of the clean estimate's error (arXiv 2303.09556)."""
 
 
 def alphas(device: torch.device) -> Tensor:
@@ -15,7 +17,8 @@ def alphas(device: torch.device) -> Tensor:
 
 
 def noise_loss(model: Denoiser, latents: Tensor, text: Tensor, generator: torch.Generator) -> Tensor:
-    """Mean squared error of the predicted noise.
+    """Squared error of the predicted noise, weighted as Min-SNR does, so that nearly clean latents do not
+    count more than composition.
 
     latents [batch, 4, frames, h, w]; all frames of a clip have one timestep, each its own noise.
     """
@@ -24,7 +27,9 @@ def noise_loss(model: Denoiser, latents: Tensor, text: Tensor, generator: torch.
     noise = torch.randn(latents.shape, generator=generator, device=device)
     alpha = alphas(device)[timestep][:, None, None, None, None]
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-    return F.mse_loss(model(noisy, timestep, text).float(), noise)
+    error = F.mse_loss(model(noisy, timestep, text).float(), noise, reduction="none").mean((1, 2, 3, 4))
+    weight = (MOST_WEIGHT * (1 - alpha.flatten()) / alpha.flatten()).clamp(max=1)
+    return (weight * error).mean()
 
 
 @torch.no_grad()

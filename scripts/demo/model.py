@@ -1,28 +1,14 @@
-"""The demo model: Stable Diffusion 1.5 and AnimateDiff v2 with small widths, and how its weights begin.
-
-The token embedding has CLIP's 49408 rows and is the largest table of all; the text width follows from the
-limit of 25 MB for all files together.
-"""
+"""The networks that are trained, and how their weights begin. Widths: `DEMO` of graphs/families.py."""
 
 import math
 
 import torch
-from graphs.families import Family, TextConfig, UNetConfig, VaeConfig
+from graphs.families import Family
 from graphs.motion import MotionModule, PositionEncoding
 from graphs.text import TextEncoder
 from graphs.unet import UNet
-from graphs.vae import VaeDecoder, VaeEncoder
+from graphs.vae import Downsample, PixelAttention, ResnetBlock, Upsample, VaeDecoder, VaeEncoder
 from torch import Tensor, nn
-
-DEMO = Family(
-    name="demo",
-    text=TextConfig(hidden=40, intermediate=160, layers=3, heads=5),
-    vae=VaeConfig(widths=(16, 32, 64, 64), groups=4),
-    unet=UNetConfig(
-        widths=(32, 64, 64, 64), heads=2, groups=4, text_width=40, motion_heads=4, motion_groups=4
-    ),
-    sample_size=128,
-)
 
 
 class Vae(nn.Module):
@@ -33,6 +19,7 @@ class Vae(nn.Module):
         self.encoder = VaeEncoder(family.vae)
         self.decoder = VaeDecoder(family.vae)
         self.scaling_factor = family.vae.scaling_factor
+        start_vae(self)
 
     def latents(self, pictures: Tensor) -> Tensor:
         """Pictures [n, 3, h, w] in -1..1 to the means [n, 4, h / 8, w / 8] that diffusion works on."""
@@ -57,6 +44,41 @@ class Denoiser(nn.Module):
     def forward(self, noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
         """Noise in `noisy` [batch, 4, frames, h, w], given text [batch, 77, width]."""
         return self.unet(noisy, timestep, text, False, False)
+
+
+def near_identity(convolution: nn.Conv2d, taps: list[tuple[int, int]], noise: float) -> None:
+    """The mean of `taps` (row, column) of every channel, plus `noise` times the random start."""
+    with torch.no_grad():
+        convolution.weight.mul_(noise)
+        convolution.bias.zero_()
+        for channel in range(convolution.out_channels):
+            for row, column in taps:
+                convolution.weight[channel, channel % convolution.in_channels, row, column] += 1 / len(taps)
+
+
+def start_vae(vae: Vae) -> None:
+    """A trunk that passes mean colours down and up, blocks that add little, latents with little noise.
+
+    From the usual start the noise of the latents hides everything for hundreds of steps.
+    """
+    with torch.no_grad():
+        for module in vae.modules():
+            if isinstance(module, ResnetBlock):
+                module.conv2.weight.mul_(0.1)
+                module.conv2.bias.zero_()
+                if module.conv_shortcut is not None:
+                    near_identity(module.conv_shortcut, [(0, 0)], 0.3)
+            if isinstance(module, Downsample):
+                near_identity(module.conv, [(0, 0), (0, 1), (1, 0), (1, 1)], 1.0)
+            if isinstance(module, Upsample):
+                near_identity(module.conv, [(1, 1)], 0.5)
+            if isinstance(module, PixelAttention):
+                nn.init.zeros_(module.to_out[0].weight)
+                nn.init.zeros_(module.to_out[0].bias)
+        variances = vae.encoder.quant_conv
+        half = variances.out_channels // 2
+        variances.weight[half:] *= 0.1
+        variances.bias[half:] = -8.0
 
 
 def start_text(text: TextEncoder) -> None:

@@ -32,6 +32,7 @@ from demo.drawing.scene import Scene, scene_at
 from demo.export import FILES, export
 from demo.layouts import ldm_unet, ldm_vae
 from demo.model import Denoiser, Vae
+from demo.muon import Muon, orthogonal
 from demo.sheets import write_sheet
 from demo.stages.denoising import denoising_loss
 from demo.stages.vae import normalise_latents, trained_vae
@@ -60,13 +61,35 @@ def clip_of(motion: str, shape: str = "star", camera: str = "fixed") -> np.ndarr
     return draw_clip(Scene("red", shape, motion, "black", camera=camera))
 
 
+class Optimising(unittest.TestCase):
+    def test_makes_matrices_nearly_orthogonal(self) -> None:
+        for rows, columns in ((8, 8), (6, 20), (20, 6)):
+            x = torch.randn(3, rows, columns, generator=torch.Generator().manual_seed(1))
+            values = torch.linalg.svdvals(orthogonal(x))
+            self.assertTrue(((values > 0.3) & (values < 1.3)).all(), f"{values}")
+
+    def test_finds_a_linear_map(self) -> None:
+        generator = torch.Generator().manual_seed(2)
+        wanted, x = torch.randn(8, 8, generator=generator), torch.randn(64, 8, generator=generator)
+        layer = torch.nn.Linear(8, 8, bias=False)
+        optimizer = Muon([layer.weight], lr=0.05)
+        errors = []
+        for _ in range(200):
+            error = (layer(x) - x @ wanted.T).square().mean()
+            errors.append(error.item())
+            optimizer.zero_grad()
+            error.backward()
+            optimizer.step()
+        self.assertLess(errors[-1], 0.01 * errors[0])
+
+
 class Drawing(unittest.TestCase):
     def test_moves_the_object_as_its_caption_says(self) -> None:
         ways = {
-            "moving left": (-0.48, 0),
-            "moving right": (0.48, 0),
-            "moving up": (0, -0.48),
-            "moving down": (0, 0.48),
+            "moving left": (-0.44, 0),
+            "moving right": (0.44, 0),
+            "moving up": (0, -0.44),
+            "moving down": (0, 0.44),
             "standing still": (0, 0),
         }
         for motion, way in ways.items():

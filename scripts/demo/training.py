@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .config import Recipe, Stage
 from .files import write_whole
+from .muon import Muon
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,50 @@ class Average:
 
 
 def rate(stage: Stage, step: int) -> float:
-    """Learning rate: linear warm-up, then half a cosine down to a fiftieth."""
+    """Share of the learning rate: linear warm-up, then half a cosine down to a fiftieth."""
     if step < stage.warmup:
-        return stage.learning_rate * (step + 1) / stage.warmup
+        return (step + 1) / stage.warmup
     progress = (step - stage.warmup) / max(1, stage.steps - stage.warmup)
-    return stage.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+ENDS = ("conv_in.", "conv_out.", "quant_conv.", "embedding.")
+"""Parts of names of weights that are no maps between features: inputs, outputs, tables."""
+
+
+class Optimizer:
+    """Muon for the matrices inside a network, AdamW for all else."""
+
+    def __init__(self, stage: Stage, trained: dict[str, Tensor]) -> None:
+        inside = {
+            name
+            for name, p in trained.items()
+            if stage.matrix_rate and p.ndim > 1 and not any(end in name for end in ENDS)
+        }
+        rest = [p for name, p in trained.items() if name not in inside]
+        self.parts: list[tuple[torch.optim.Optimizer, float]] = []
+        if rest:
+            adam = torch.optim.AdamW(
+                rest, stage.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3, foreach=True
+            )
+            self.parts.append((adam, stage.learning_rate))
+        if inside:
+            muon = Muon((trained[name] for name in inside), stage.matrix_rate)
+            self.parts.append((muon, stage.matrix_rate))
+
+    def step(self, share: float) -> None:
+        """One step at `share` of the learning rates."""
+        for part, full in self.parts:
+            for group in part.param_groups:
+                group["lr"] = full * share
+            part.step()
+
+    def state_dict(self) -> list[dict]:
+        return [part.state_dict() for part, _ in self.parts]
+
+    def load_state_dict(self, states: list[dict]) -> None:
+        for (part, _), state in zip(self.parts, states):
+            part.load_state_dict(state)
 
 
 def step_generator(run: Run, name: str, step: int) -> torch.Generator:
@@ -107,7 +147,7 @@ class Pace:
         self.restart(done)
 
 
-def save(checkpoint: Path, step: int, average: Average, optimizer: torch.optim.Optimizer) -> None:
+def save(checkpoint: Path, step: int, average: Average, optimizer: Optimizer) -> None:
     state = {
         "step": step,
         "parameters": average.trained,
@@ -117,9 +157,7 @@ def save(checkpoint: Path, step: int, average: Average, optimizer: torch.optim.O
     write_whole(checkpoint, lambda path: torch.save(state, path))
 
 
-def restore(
-    checkpoint: Path, average: Average, optimizer: torch.optim.Optimizer, device: torch.device
-) -> int:
+def restore(checkpoint: Path, average: Average, optimizer: Optimizer, device: torch.device) -> int:
     """Takes up a checkpoint if there is one; returns the number of steps done."""
     if not checkpoint.exists():
         return 0
@@ -147,19 +185,17 @@ def train(
     folder = run.folder / name
     average = Average(module, stage.ema)
     trained = list(average.trained.values())
-    optimizer = torch.optim.AdamW(trained, betas=(0.9, 0.99), weight_decay=1e-3, foreach=True)
+    optimizer = Optimizer(stage, average.trained)
     first = restore(folder / "checkpoint.pt", average, optimizer, run.device)
     last = min(stage.steps, run.limit) if run.limit else stage.steps
     pace = Pace(run, name, first)
     for step in range(first, last):
-        for group in optimizer.param_groups:
-            group["lr"] = rate(stage, step)
         with torch.autocast(run.device.type, torch.bfloat16, enabled=stage.bf16):
             value = loss(step, step_generator(run, name, step))
-        optimizer.zero_grad(set_to_none=True)
+        module.zero_grad(set_to_none=True)
         value.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
+        optimizer.step(rate(stage, step))
         average.update(step)
         pace.total += value.detach()
         done = step + 1

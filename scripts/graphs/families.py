@@ -1,8 +1,8 @@
 """Widths of the networks for which graphs are exported.
 
 A family is one complete model: text encoder, VAE and UNet. `sd15` is Stable Diffusion 1.5 with CLIP ViT-L/14
-(sources: the model's `config.json` files; guoyww/AnimateDiff `configs/inference`). `tiny` has the same
-architecture with small widths, for tests.
+(sources: the model's `config.json` files; guoyww/AnimateDiff `configs/inference`). `demo` and `tiny` have the
+same architecture with small widths: the trained model that ships with the package, and one for tests.
 """
 
 from dataclasses import dataclass, field
@@ -58,6 +58,17 @@ class Family:
     sample_size: int = 512
 
 
+DEMO = Family(
+    name="demo",
+    text=TextConfig(hidden=40, intermediate=160, layers=3, heads=5),
+    vae=VaeConfig(widths=(16, 32, 64, 64), groups=4),
+    unet=UNetConfig(
+        widths=(32, 64, 64, 64), heads=2, groups=4, text_width=40, motion_heads=4, motion_groups=4
+    ),
+    sample_size=128,
+)
+"""The text width follows from the limit of 25 MB for all files: the token embedding has 49408 rows."""
+
 FAMILIES = (
     Family(name="sd15"),
     Family(
@@ -69,4 +80,5 @@ FAMILIES = (
         ),
         sample_size=64,
     ),
+    DEMO,
 )

@@ -1,9 +1,9 @@
 """Where the object of a clip is in every frame.
 
 A moving object gets the room of a photographer's frame: it starts further from the side that it heads for,
-so that a single frame already says a little about the direction. The text encoder and the UNet, which only
-ever see stills, thereby have a reason to tell the words for motions apart; without one the motion module,
-which sees no text itself, could not know what to do.
+and leans into its way, so that a single frame already says a little about the direction. The text encoder
+and the UNet, which only ever see stills, thereby have a reason to tell the words for motions apart; without
+one the motion module, which sees no text itself, could not know what to do.
 """
 
 from collections.abc import Callable
@@ -52,20 +52,25 @@ def travel(time: Array, variation: Variation, origin: float, distance: float) ->
     return origin + 0.05 * variation.along + distance * time / (FRAMES - 1)
 
 
+START, DISTANCE = 0.22, 0.44
+"""Where a straight way begins, from the side behind the object, and how long it is."""
+LEAN = np.deg2rad(10.0)
+
+
 def left(time: Array, v: Variation) -> Path:
-    return pose(time, v, x=travel(time, v, 0.77, -0.48), y=0.5 + 0.12 * v.across)
+    return pose(time, v, x=travel(time, v, 1 - START, -DISTANCE), y=0.5 + 0.12 * v.across, angle=-LEAN)
 
 
 def right(time: Array, v: Variation) -> Path:
-    return pose(time, v, x=travel(time, v, 0.23, 0.48), y=0.5 + 0.12 * v.across)
+    return pose(time, v, x=travel(time, v, START, DISTANCE), y=0.5 + 0.12 * v.across, angle=LEAN)
 
 
 def up(time: Array, v: Variation) -> Path:
-    return pose(time, v, x=0.5 + 0.12 * v.across, y=travel(time, v, 0.77, -0.48))
+    return pose(time, v, x=0.5 + 0.12 * v.across, y=travel(time, v, 1 - START, -DISTANCE))
 
 
 def down(time: Array, v: Variation) -> Path:
-    return pose(time, v, x=0.5 + 0.12 * v.across, y=travel(time, v, 0.23, 0.48))
+    return pose(time, v, x=0.5 + 0.12 * v.across, y=travel(time, v, START, DISTANCE))
 
 
 def bouncing(time: Array, v: Variation) -> Path:
@@ -83,12 +88,12 @@ def spinning(time: Array, v: Variation) -> Path:
 
 
 def growing(time: Array, v: Variation) -> Path:
-    radius = 0.10 + 0.17 * time / (FRAMES - 1) + 0.01 * v.size
+    radius = 0.13 + 0.16 * time / (FRAMES - 1) + 0.01 * v.size
     return pose(time, v, x=0.5 + 0.10 * v.across, y=0.5 + 0.10 * v.along, radius=radius)
 
 
 def shrinking(time: Array, v: Variation) -> Path:
-    radius = 0.31 - 0.17 * time / (FRAMES - 1) + 0.01 * v.size
+    radius = 0.31 - 0.16 * time / (FRAMES - 1) + 0.01 * v.size
     return pose(time, v, x=0.5 + 0.10 * v.across, y=0.5 + 0.10 * v.along, radius=radius)
 
 

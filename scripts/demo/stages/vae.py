@@ -1,7 +1,7 @@
 """First stage: the autoencoder, on pictures of all styles.
 
-It begins on small random crops, which hold the same colours and edges as whole pictures at a sixteenth of
-the cost, and ends on whole pictures, since its norms and its attention take statistics over all they see.
+It begins on random crops, which hold the same colours and edges as whole pictures at a quarter of the cost,
+and ends on whole pictures, since its norms and its attention take statistics over all they see.
 """
 
 from pathlib import Path
@@ -19,11 +19,13 @@ from ..store import pictures, to_unit
 from ..training import Run, log, train
 from ..weights import load_weights, save_weights, weights_path
 
-CROPS = ((0.5, 32), (0.85, 64), (1.0, 128))
-"""Up to which share of the steps, crops of how many pixels."""
+CROPS = ((0.9, 64), (1.0, 128))
+"""Up to which share of the steps, crops of how many pixels; a stage's batch counts crops of 64."""
 SQUARE_WEIGHT = 2.0
 EDGE_WEIGHT = 0.5
 KL_WEIGHT = 1e-4
+TOLERANCE = 0.05
+"""Noise that the decoder learns to bear, as a share of the latents' deviation: no UNet is exact."""
 
 
 def differences(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,7 +41,8 @@ def vae_loss(vae: Vae, x: Tensor, generator: torch.Generator) -> Tensor:
     mean, log_variance = vae.encoder(x).float().chunk(2, dim=1)
     log_variance = log_variance.clamp(-20, 10)
     noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-    seen = vae.decoder(mean + (0.5 * log_variance).exp() * noise).float()
+    spread = (log_variance.exp() + (TOLERANCE * mean.detach().std()) ** 2).sqrt()
+    seen = vae.decoder(mean + spread * noise).float()
     edges = sum(F.l1_loss(a, b) for a, b in zip(differences(seen), differences(x)))
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     colours = F.l1_loss(seen, x) + SQUARE_WEIGHT * F.mse_loss(seen, x)
@@ -92,8 +95,10 @@ def train_vae(run: Run) -> None:
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
         host = torch.Generator().manual_seed(seed + step)
-        places = torch.randint(0, len(drawn), (stage.batch,), generator=host).sort()[0].numpy()
-        frames = crop(drawn[places], crop_side(stage, step), host)
+        side = crop_side(stage, step)
+        count = max(1, stage.batch * 64**2 // side**2)
+        places = torch.randint(0, len(drawn), (count,), generator=host).sort()[0].numpy()
+        frames = crop(drawn[places], side, host)
         return vae_loss(vae, to_unit(frames, run.device), generator)
 
     def sheet(path: Path) -> None:
