@@ -1,16 +1,21 @@
 /** The class that users hold: load a model, generate clips, close. */
+import { Adapters } from './adapters.ts';
 import { type ArchiveMetadata, writeArchiveMetadata } from './archive.ts';
 import { Clip } from './clip.ts';
 import { engineCall } from './engine-call.ts';
 import { AnimateDiffError } from './errors.ts';
+import { resolveLoadSources } from './hub/load-sources.ts';
 import { bindRole, type EngineDtype, type LoadedModel, loadModel } from './load.ts';
+import { readLoras } from './load-options.ts';
 import { NATIVE_PHASES, type NativeClips, type NativeProgress } from './native.ts';
 import type {
+  AppliedLora,
   ClipParameters,
   Compat,
   GenerateOptions,
   GenerateProgress,
   LoadOptions,
+  LoraOptions,
   MotionVersion,
   Notice,
 } from './options.ts';
@@ -33,6 +38,8 @@ export interface PipelineInfo {
   readonly motion?: { readonly version: MotionVersion; readonly maxFrames: number };
   /** File names, without folders. */
   readonly sources: ArchiveMetadata['sources'];
+  /** Adapters that are merged into the weights, in the order in which they were given. */
+  readonly loras: readonly AppliedLora[];
 }
 
 /** Bytes that a pipeline holds. */
@@ -57,6 +64,7 @@ export interface PipelineMemory {
  */
 export class AnimateDiff implements AsyncDisposable {
   readonly #model: LoadedModel;
+  readonly #adapters: Adapters;
   readonly #turns = new Turns();
   readonly #notify: (notice: Notice) => void;
   readonly #notices: readonly Notice[];
@@ -64,6 +72,7 @@ export class AnimateDiff implements AsyncDisposable {
 
   private constructor(model: LoadedModel, notices: readonly Notice[], notify: (notice: Notice) => void) {
     this.#model = model;
+    this.#adapters = new Adapters(model);
     this.#notices = notices;
     this.#notify = notify;
   }
@@ -93,6 +102,7 @@ export class AnimateDiff implements AsyncDisposable {
       libtorch: { version: libtorch.version, root: libtorch.root },
       motion: motion && { version: motion.version, maxFrames: motion.maxFrames },
       sources,
+      loras: this.#adapters.applied,
     };
   }
 
@@ -101,7 +111,7 @@ export class AnimateDiff implements AsyncDisposable {
     return this.#notices;
   }
 
-  /** Calls of {@link generate} and {@link bake} that wait or run. */
+  /** Calls of {@link generate}, {@link setLoras} and {@link bake} that wait or run. */
   get queueSize(): number {
     return this.#turns.size;
   }
@@ -131,12 +141,29 @@ export class AnimateDiff implements AsyncDisposable {
     const onProgress = requireFunction('onProgress', options.onProgress);
     for (const notice of request.notices) this.#notify(notice);
     const signal = requireSignal(options.signal);
-    const result = await this.#turns.run(
+    const clips = await this.#turns.run(
       () => this.#whileOpen(() => this.#run(request, signal, onProgress)),
       signal,
     );
-    const clips = this.#clips(result, request);
     return typeof options.prompt === 'string' ? (clips[0] as Clip) : clips;
+  }
+
+  /**
+   * Replaces all adapters of the LoRA kind, after the calls before it; `[]` takes them away. Parameters that
+   * change are read again from the base's files, so that any number of changes ends in the exact weights that
+   * loading with the last list gives. When it fails, everything stays as it was.
+   *
+   * @throws AnimateDiffError the codes of {@link load}, for the files of the adapters; `ERR_DISPOSED`
+   */
+  async setLoras(loras: readonly (string | LoraOptions)[]): Promise<void> {
+    this.#requireOpen();
+    readLoras(loras);
+    await this.#turns.run(() =>
+      this.#whileOpen(async () => {
+        const local = await resolveLoadSources({ loras });
+        await this.#adapters.replace(readLoras(local.loras), this.#notify);
+      }),
+    );
   }
 
   /**
@@ -183,6 +210,7 @@ export class AnimateDiff implements AsyncDisposable {
   }
 
   async #bake(target: string): Promise<void> {
+    this.#adapters.requireWhole();
     const { engine, plans, family, dtype, motion, predictionType, sources } = this.#model;
     await bindRole(engine, plans, 'vae_encoder');
     this.#requireOpen();
@@ -192,19 +220,26 @@ export class AnimateDiff implements AsyncDisposable {
       dtype,
       motion: motion && { version: motion.version, maxFrames: motion.maxFrames },
       predictionType,
-      sources,
+      sources: { ...sources, loras: this.#loras },
       software: software(),
     };
     await engine.bake(target, writeArchiveMetadata(metadata));
   }
 
-  #run(
+  /** For records: absent without any. */
+  get #loras(): readonly AppliedLora[] | undefined {
+    const { applied } = this.#adapters;
+    return applied.length === 0 ? undefined : applied;
+  }
+
+  async #run(
     request: BuiltRequest,
     signal: AbortSignal | undefined,
     onProgress: GenerateOptions['onProgress'],
-  ): Promise<NativeClips> {
+  ): Promise<Clip[]> {
+    this.#adapters.requireWhole();
     const { engine } = this.#model;
-    return engineCall(engine, signal, (guard) => {
+    const result = await engineCall(engine, signal, (guard) => {
       const report: NativeProgress | undefined =
         onProgress &&
         guard((phase, step, steps, preview) => {
@@ -217,6 +252,7 @@ export class AnimateDiff implements AsyncDisposable {
         guard((code, message) => this.#notify({ code, message })),
       );
     });
+    return this.#clips(result, request);
   }
 
   #clips(result: NativeClips, request: BuiltRequest): Clip[] {
@@ -230,6 +266,15 @@ export class AnimateDiff implements AsyncDisposable {
 
   #parameters(request: RequestParameters): ClipParameters {
     const { sources, compat, dtype, device } = this.#model;
-    return { ...request, ...sources, compat, dtype, device, software: software() };
+    const loras = this.#loras;
+    return {
+      ...request,
+      ...sources,
+      ...(loras && { loras }),
+      compat,
+      dtype,
+      device,
+      software: software(),
+    };
   }
 }

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { AnimateDiffError } from './errors.ts';
 import { graphFamilies } from './graphs.ts';
-import type { MotionVersion } from './options.ts';
+import type { AppliedLora, MotionVersion } from './options.ts';
 
 const schema = z.object({
   format: z.literal(1),
@@ -16,6 +16,9 @@ const schema = z.object({
     base: z.string(),
     checkpoint: z.string().optional(),
     motionModule: z.string().optional(),
+    loras: z
+      .array(z.object({ file: z.string(), scale: z.number(), ignoreAlpha: z.boolean().optional() }))
+      .optional(),
   }),
   software: z.string(),
 });
@@ -27,7 +30,13 @@ export interface ArchiveMetadata {
   readonly dtype: 'float32' | 'float16' | 'bfloat16';
   readonly motion?: { readonly version: MotionVersion; readonly maxFrames: number };
   readonly predictionType?: 'epsilon' | 'v_prediction' | 'sample';
-  readonly sources: { readonly base: string; readonly checkpoint?: string; readonly motionModule?: string };
+  readonly sources: {
+    readonly base: string;
+    readonly checkpoint?: string;
+    readonly motionModule?: string;
+    /** Those that are merged into the weights. */
+    readonly loras?: readonly AppliedLora[];
+  };
   readonly software: string;
 }
 

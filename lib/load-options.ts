@@ -1,8 +1,9 @@
 /** Checks the options of `AnimateDiff.load` and fills their defaults. Touches no file. */
 import path from 'node:path';
 import { invalidArgument } from './errors.ts';
-import type { LoadOptions, MotionModuleOptions } from './options.ts';
+import type { LoadOptions, LoraOptions, MotionModuleOptions } from './options.ts';
 import {
+  requireBoolean,
   requireChoice,
   requireFunction,
   requireInteger,
@@ -11,11 +12,13 @@ import {
   requirePath,
   requireSignal,
 } from './validate.ts';
+import type { LoraRequest } from './weights/loras.ts';
 
 const KEYS: readonly (keyof LoadOptions)[] = [
   'base',
   'checkpoint',
   'motionModule',
+  'loras',
   'device',
   'dtype',
   'compat',
@@ -37,6 +40,25 @@ function readMotionModule(value: LoadOptions['motionModule']): MotionModuleOptio
   return { path: file, version: requireChoice('motionModule.version', value.version, VERSIONS) };
 }
 
+function readLora(name: string, value: string | LoraOptions): LoraRequest {
+  const options = typeof value === 'string' ? { path: value } : requireObject(name, value);
+  requireKnownKeys(name, options, ['path', 'scale', 'ignoreAlpha']);
+  const { scale = 1, ignoreAlpha = false } = options;
+  if (!Number.isFinite(scale)) throw invalidArgument(`${name}.scale`, 'a finite number', scale);
+  return {
+    path: path.resolve(requirePath(`${name}.path`, options.path)),
+    scale,
+    ignoreAlpha: requireBoolean(`${name}.ignoreAlpha`, ignoreAlpha),
+  };
+}
+
+/** Checks a list of adapters; throws `ERR_INVALID_ARGUMENT`. Paths become absolute, defaults are filled in. */
+export function readLoras(value: LoadOptions['loras']): readonly LoraRequest[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) throw invalidArgument('loras', 'a list of paths or of { path, scale }', value);
+  return value.map((lora, index) => readLora(`loras[${index}]`, lora));
+}
+
 /** Checks every option; throws `ERR_INVALID_ARGUMENT`. Paths become absolute. */
 export function readLoadOptions(options: LoadOptions) {
   requireKnownKeys('options', requireObject('options', options), KEYS);
@@ -51,6 +73,7 @@ export function readLoadOptions(options: LoadOptions) {
         ? undefined
         : path.resolve(requirePath('checkpoint', options.checkpoint)),
     motionModule: readMotionModule(options.motionModule),
+    loras: readLoras(options.loras),
     device,
     dtype: requireChoice('dtype', options.dtype ?? 'auto', DTYPES),
     compat: requireChoice('compat', options.compat ?? 'original', ['original', 'diffusers']),

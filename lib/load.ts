@@ -4,6 +4,7 @@ import { engineCall } from './engine-call.ts';
 import { readEnvironment } from './environment.ts';
 import { AnimateDiffError } from './errors.ts';
 import { graphFile } from './graphs.ts';
+import { resolveLoadSources } from './hub/load-sources.ts';
 import { explainCuda } from './libtorch/cuda.ts';
 import type { LibTorchInfo } from './libtorch/find.ts';
 import { findLibcuda, nvidiaDriver } from './libtorch/nvidia.ts';
@@ -11,7 +12,8 @@ import { type LoadRequest, readLoadOptions } from './load-options.ts';
 import { type PlannedModel, planRequest } from './model-plan.ts';
 import { cudaDeviceCount, NativeEngine, openEngine } from './native.ts';
 import type { Compat, Dtype, LoadOptions, Notice } from './options.ts';
-import { tensorBytes } from './weights/shapes.ts';
+import { isLoraRole, type LoraPlan, withTerms } from './weights/loras.ts';
+import { recipeBytes } from './weights/shapes.ts';
 import type { Role, WeightPlan } from './weights/types.ts';
 
 /** Element type of the networks after `auto` was decided. */
@@ -63,26 +65,32 @@ function startEngine(request: LoadRequest, notify: (notice: Notice) => void): St
 }
 
 function planBytes(plan: WeightPlan | undefined): number {
-  return (plan?.recipes ?? []).reduce(
-    (sum, { source }) => sum + (source === undefined ? 0 : tensorBytes(source)),
-    0,
+  return (plan?.recipes ?? []).reduce((sum, recipe) => sum + recipeBytes(recipe), 0);
+}
+
+/** The plan of each network with the terms of the adapters. */
+function mergedPlans({ plans }: Pick<PlannedModel, 'plans'>, loras: LoraPlan): PlannedModel['plans'] {
+  const entries = Object.entries(plans) as [Role, WeightPlan][];
+  return Object.fromEntries(
+    entries.map(([role, plan]) => [role, isLoraRole(role) ? withTerms(plan, loras.terms[role]) : plan]),
   );
 }
 
 async function bindAll(engine: NativeEngine, model: PlannedModel, request: LoadRequest): Promise<void> {
-  const total = SAMPLING_ROLES.reduce((sum, role) => sum + planBytes(model.plans[role]), 0);
+  const plans = mergedPlans(model, model.loras);
+  const total = SAMPLING_ROLES.reduce((sum, role) => sum + planBytes(plans[role]), 0);
   let before = 0;
   for (const role of SAMPLING_ROLES) {
     const start = before;
     await engineCall(engine, request.signal, (guard) =>
       bindRole(
         engine,
-        model.plans,
+        plans,
         role,
         guard((done: number) => request.onProgress?.({ phase: 'weights', role, done: start + done, total })),
       ),
     );
-    before += planBytes(model.plans[role]);
+    before += planBytes(plans[role]);
   }
 }
 
@@ -113,7 +121,13 @@ export async function loadModel(
   options: LoadOptions,
   notify: (notice: Notice) => void,
 ): Promise<LoadedModel> {
-  const request = readLoadOptions(options);
+  // Wrong options are refused before anything is fetched for them.
+  const { signal, onProgress } = readLoadOptions(options);
+  const local = await resolveLoadSources(options, {
+    signal,
+    onProgress: ({ name, done, total = 0 }) => onProgress?.({ phase: 'download', file: name, done, total }),
+  });
+  const request = readLoadOptions(local);
   request.signal?.throwIfAborted();
   request.onProgress?.({ phase: 'plan', done: 0, total: 1 });
   const model = await planRequest(request);

@@ -7,6 +7,7 @@ import { type GraphFamily, graphFamilies } from './graphs.ts';
 import type { LoadRequest } from './load-options.ts';
 import type { DdimOptions, MotionVersion, Notice } from './options.ts';
 import { planArchive } from './weights/archive-plan.ts';
+import { type LoraPlan, planLoras } from './weights/loras.ts';
 import { planModel } from './weights/plan.ts';
 import { detectFormat } from './weights/tensor-file.ts';
 import type { Role, WeightPlan } from './weights/types.ts';
@@ -14,6 +15,7 @@ import type { Role, WeightPlan } from './weights/types.ts';
 /** Plans of all networks, and what is known about them. */
 export interface PlannedModel {
   readonly family: GraphFamily;
+  /** Without adapters. */
   readonly plans: Readonly<Partial<Record<Role, WeightPlan>>>;
   readonly motion?: { readonly version: MotionVersion; readonly maxFrames: number };
   /** What the UNet predicts, where the files say so. */
@@ -21,14 +23,19 @@ export interface PlannedModel {
   /** File names, without folders. */
   readonly sources: ArchiveMetadata['sources'];
   readonly notices: readonly Notice[];
+  /** Adapters to apply while the plans are carried out. */
+  readonly loras: LoraPlan;
 }
+
+/** Everything but the adapters. */
+type PlannedBase = Omit<PlannedModel, 'loras'>;
 
 async function isArchive(base: string): Promise<boolean> {
   const found = await stat(base).catch(() => undefined);
   return found?.isFile() === true && (await detectFormat(base)) === 'torchscript';
 }
 
-async function planBaked({ base, checkpoint, motionModule }: LoadRequest): Promise<PlannedModel> {
+async function planBaked({ base, checkpoint, motionModule }: LoadRequest): Promise<PlannedBase> {
   if (checkpoint !== undefined || motionModule !== undefined) {
     throw new AnimateDiffError(
       'ERR_INVALID_ARGUMENT',
@@ -40,7 +47,13 @@ async function planBaked({ base, checkpoint, motionModule }: LoadRequest): Promi
   return { family, plans, motion, predictionType, sources, notices: [] };
 }
 
-async function planFiles({ base, checkpoint, motionModule }: LoadRequest): Promise<PlannedModel> {
+/** Name of a file or folder; of a folder in the hub's cache, which is named after a commit, the repository. */
+function shortName(file: string): string {
+  const repository = /[\\/]models--([^\\/]+)[\\/]snapshots[\\/][^\\/]+$/.exec(file)?.[1];
+  return repository?.replace('--', '/') ?? path.basename(file);
+}
+
+async function planFiles({ base, checkpoint, motionModule }: LoadRequest): Promise<PlannedBase> {
   const {
     family: name,
     plans,
@@ -56,14 +69,16 @@ async function planFiles({ base, checkpoint, motionModule }: LoadRequest): Promi
     );
   }
   const sources = {
-    base: path.basename(base),
-    checkpoint: checkpoint && path.basename(checkpoint),
-    motionModule: motionModule && path.basename(motionModule.path),
+    base: shortName(base),
+    checkpoint: checkpoint && shortName(checkpoint),
+    motionModule: motionModule && shortName(motionModule.path),
   };
   return { family, plans, motion, predictionType: prediction?.type, sources, notices };
 }
 
-/** Plans the files of a request; see `planModel` and `planArchive` for the errors. */
+/** Plans the files of a request; see `planModel`, `planArchive` and `planLoras` for the errors. */
 export async function planRequest(request: LoadRequest): Promise<PlannedModel> {
-  return (await isArchive(request.base)) ? planBaked(request) : planFiles(request);
+  const base = (await isArchive(request.base)) ? await planBaked(request) : await planFiles(request);
+  const loras = await planLoras(request.loras, base.plans);
+  return { ...base, loras, notices: [...base.notices, ...loras.notices] };
 }

@@ -89,21 +89,35 @@ export interface NativeMemory {
   readonly hostPeak: number;
 }
 
+export interface RawSource {
+  readonly file: string;
+  readonly offset: number;
+  readonly dtype: number;
+  readonly shape: readonly number[];
+  readonly strides?: readonly number[];
+}
+
+export interface RawTerm {
+  readonly kind: number;
+  readonly factors: readonly (RawSource | undefined)[];
+  readonly scale: number;
+  readonly ratio: number;
+  readonly alpha?: RawSource;
+  readonly magnitude?: RawSource;
+  readonly magnitudeAxis: number;
+}
+
 export interface RawRecipe {
   readonly kind: number;
   readonly target: string;
   readonly shape: readonly number[];
-  readonly source?: {
-    readonly file: string;
-    readonly offset: number;
-    readonly dtype: number;
-    readonly shape: readonly number[];
-    readonly strides?: readonly number[];
-  };
+  readonly source?: RawSource;
+  readonly terms?: readonly RawTerm[];
 }
 
 export interface RawEngine {
   bind(role: number, graph: string, recipes: readonly RawRecipe[], progress?: NativeProgress): Promise<void>;
+  rebind(role: number, recipes: readonly RawRecipe[], progress?: NativeProgress): Promise<void>;
   bake(file: string, metadata: string): Promise<void>;
   generate(request: NativeRequest, progress?: NativeProgress, notice?: NativeNotice): Promise<NativeClips>;
   forward(

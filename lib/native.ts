@@ -21,9 +21,11 @@ import type {
   RawAddon,
   RawEngine,
   RawRecipe,
+  RawSource,
+  RawTerm,
 } from './native-types.ts';
 import type { Device } from './options.ts';
-import type { DType, Recipe, Role, TensorSource } from './weights/types.ts';
+import type { AdapterTerm, DType, Recipe, Role, TensorSource, TermKind } from './weights/types.ts';
 
 export type {
   DeviceInfo,
@@ -77,6 +79,9 @@ const DTYPES: readonly DType[] = [
   'BOOL',
 ];
 const ROLES: readonly Role[] = ['text_encoder', 'unet', 'vae_decoder', 'vae_encoder'];
+
+// Order of `ad_term_kind`.
+const TERM_KINDS: readonly TermKind[] = ['low_rank', 'hadamard', 'kronecker', 'difference'];
 
 const ENGINE_DTYPES = { float32: 1, float16: 2, bfloat16: 3 } as const;
 
@@ -235,8 +240,22 @@ async function translate<T>(body: Promise<T>): Promise<T> {
   }
 }
 
-function rawSource(source: TensorSource): RawRecipe['source'] {
-  return { ...source, dtype: DTYPES.indexOf(source.dtype) };
+function rawSource(source: TensorSource): RawSource;
+function rawSource(source: TensorSource | undefined): RawSource | undefined;
+function rawSource(source: TensorSource | undefined): RawSource | undefined {
+  return source && { ...source, dtype: DTYPES.indexOf(source.dtype) };
+}
+
+function rawTerm({ kind, factors, scale, ratio, alpha, magnitude }: AdapterTerm): RawTerm {
+  return {
+    kind: TERM_KINDS.indexOf(kind),
+    factors: factors.map((factor) => rawSource(factor)),
+    scale,
+    ratio,
+    alpha: rawSource(alpha),
+    magnitude: rawSource(magnitude?.source),
+    magnitudeAxis: magnitude?.axis ?? 0,
+  };
 }
 
 function rawRecipe(recipe: Recipe): RawRecipe {
@@ -244,7 +263,8 @@ function rawRecipe(recipe: Recipe): RawRecipe {
     kind: recipe.kind === 'copy' ? 0 : 1,
     target: recipe.target,
     shape: recipe.shape,
-    source: recipe.source === undefined ? undefined : rawSource(recipe.source),
+    source: rawSource(recipe.source),
+    terms: recipe.kind === 'copy' ? recipe.terms?.map(rawTerm) : undefined,
   };
 }
 
@@ -270,6 +290,14 @@ export class NativeEngine {
   /** Loads the graph archive for `role` and fills all of its parameters. Progress is in bytes. */
   bind(role: Role, graph: string, recipes: readonly Recipe[], progress?: NativeProgress): Promise<void> {
     return translate(this.#raw.bind(ROLES.indexOf(role), graph, recipes.map(rawRecipe), progress));
+  }
+
+  /**
+   * Fills some parameters of a bound network anew. Those before a failure keep their new values: bind them
+   * again to what they were.
+   */
+  rebind(role: Role, recipes: readonly Recipe[], progress?: NativeProgress): Promise<void> {
+    return translate(this.#raw.rebind(ROLES.indexOf(role), recipes.map(rawRecipe), progress));
   }
 
   /** Writes all bound networks and `metadata` (JSON) as one TorchScript archive. */

@@ -18,10 +18,12 @@ export type MotionVersion = 'v1' | 'v2' | 'v3' | 'animatelcm';
 
 /** Reports how loading goes on. */
 export interface LoadProgress {
-  readonly phase: 'plan' | 'weights';
+  readonly phase: 'download' | 'plan' | 'weights';
+  /** Name of the file that is being fetched (`download`). */
+  readonly file?: string;
   /** Network that is being filled. */
   readonly role?: 'text_encoder' | 'unet' | 'vae_decoder' | 'vae_encoder';
-  /** Bytes read so far and in total, over all networks. */
+  /** Bytes fetched of this file, or read over all networks; so far and in total, 0 where that is not known. */
   readonly done: number;
   readonly total: number;
 }
@@ -40,10 +42,33 @@ export interface MotionModuleOptions {
   readonly version?: MotionVersion;
 }
 
+/** An adapter of the LoRA kind; what it is for is detected. */
+export interface LoraOptions {
+  /** `.safetensors`, `.ckpt`, `.pt` or `.bin`. */
+  readonly path: string;
+  /** Any finite number, negative ones included. Default 1. */
+  readonly scale?: number;
+  /**
+   * Apply `scale` alone instead of scale · alpha / rank, as AnimateDiff and mmagic do: their configurations need
+   * it. Default false.
+   */
+  readonly ignoreAlpha?: boolean;
+}
+
+/** An adapter that is part of a pipeline. */
+export interface AppliedLora {
+  /** File name without folder. */
+  readonly file: string;
+  readonly scale: number;
+  /** Only when it is true. */
+  readonly ignoreAlpha?: boolean;
+}
+
 export interface LoadOptions {
   /**
    * Stable Diffusion 1.5: an LDM `.safetensors` or `.ckpt`, a diffusers folder, or an archive written by
-   * `bake`.
+   * `bake`. Here and wherever else a model's file is named, a source that is fetched once works too:
+   * `hf:owner/repo[@revision][/file]`, `civitai:<modelVersionId>`, `https://…#sha256=…`.
    */
   readonly base: string;
   /**
@@ -53,6 +78,11 @@ export interface LoadOptions {
   readonly checkpoint?: string;
   /** Without one, the pipeline is plain Stable Diffusion and makes single images. */
   readonly motionModule?: string | MotionModuleOptions;
+  /**
+   * LoRAs for UNet and text encoder, MotionLoRAs and domain adapters, as paths or with a scale each. They are
+   * merged into the weights while those are read, so that sampling is as fast as without.
+   */
+  readonly loras?: readonly (string | LoraOptions)[];
   /** Default `auto`. */
   readonly device?: Device;
   /** Default `auto`. */
@@ -157,6 +187,8 @@ export interface ClipParameters {
   readonly base?: string;
   readonly checkpoint?: string;
   readonly motionModule?: string;
+  /** Absent without any. */
+  readonly loras?: readonly AppliedLora[];
   readonly compat: Compat;
   readonly dtype: string;
   readonly device: string;

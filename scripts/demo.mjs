@@ -1,42 +1,16 @@
 /**
- * The first animation of a fresh checkout: sets everything up, then runs the command line as a user would.
- * Until a trained model ships with the package it animates a tiny one with random weights, and says so.
+ * The first animation of a fresh checkout: sets everything up, then runs `animatediff-native demo` with the
+ * same arguments.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
-import { main, ROOT, run, runNode, say } from './run.mjs';
+import process from 'node:process';
+import { main } from './run.mjs';
 import { setup } from './setup.mjs';
-
-const OUTPUT = path.join('samples', 'demo.gif');
-
-async function demo(folder) {
-  await setup();
-  say(
-    'writing a tiny Stable Diffusion and a motion module with random weights: expect moving noise, not a picture',
-  );
-  await runNode('tsx/dist/cli.mjs', [path.join('scripts', 'demo-model.ts'), folder]);
-  const model = [
-    '--base',
-    path.join(folder, 'base.safetensors'),
-    '--motion-module',
-    path.join(folder, 'motion.ckpt'),
-  ];
-  const clip = ['--prompt', 'a paper boat on a pond', '--seed', '42', '--width', '128', '--height', '128'];
-  await run(
-    process.execPath,
-    [path.join(ROOT, 'dist', 'cli', 'index.js'), 'generate', ...model, ...clip, '--out', OUTPUT],
-    {
-      stdio: 'inherit',
-    },
-  );
-}
+import { importBuilt } from './typescript.mjs';
 
 await main(async () => {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'animatediff-demo-'));
-  try {
-    await demo(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  await setup();
+  const { main: runCommandLine } = await importBuilt('cli/main.js');
+  const { services } = await importBuilt('cli/services.js');
+  process.argv.splice(2, 0, 'demo');
+  await runCommandLine(services);
 });

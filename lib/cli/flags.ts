@@ -17,7 +17,7 @@ export interface Flag {
   /** Where the value goes in a configuration. Flags without a path are read by their command. */
   readonly path?: readonly [key: string, inner?: string];
   /** How the text is read. Default: as it is. */
-  readonly kind?: 'number' | 'path' | 'list' | 'switch';
+  readonly kind?: 'number' | 'path' | 'list' | 'loras' | 'switch';
   readonly choices?: readonly string[];
   readonly alias?: string;
 }
@@ -48,6 +48,11 @@ export const MODEL_FLAGS: Flags = {
     describe: 'Only where the file does not tell v1 from v3',
     path: ['motionModule', 'version'],
     choices: MOTION_VERSIONS,
+  },
+  lora: {
+    describe: 'LoRA, MotionLoRA or domain adapter as FILE or FILE:SCALE; repeat it for more',
+    path: ['loras'],
+    kind: 'loras',
   },
   device: { describe: 'auto, cpu, cuda or cuda:N; default auto', path: ['device'] },
   dtype: { describe: 'Default auto: float32 on the CPU, float16 on CUDA', path: ['dtype'], choices: DTYPES },
@@ -120,7 +125,10 @@ export function yargsOptions(flags: Flags, group: string): Record<string, Option
     ([name, { describe, kind, choices, alias }]): [string, Options] => {
       const shared = { describe, group, alias, choices };
       if (kind === 'switch') return [name, { ...shared, type: 'boolean' }];
-      return [name, { ...shared, requiresArg: true, ...(kind === 'list' ? { array: true } : {}) }];
+      return [
+        name,
+        { ...shared, requiresArg: true, ...(kind === 'list' || kind === 'loras' ? { array: true } : {}) },
+      ];
     },
   );
   return Object.fromEntries(entries);

@@ -10,6 +10,7 @@ import { need } from './request.ts';
 import type { Pipeline } from './services.ts';
 
 const PHASES: Readonly<Record<LoadProgress['phase'], Pick<ProgressEvent, 'label' | 'unit'>>> = {
+  download: { label: 'download', unit: 'bytes' },
   plan: { label: 'read headers', unit: 'steps' },
   weights: { label: 'load weights', unit: 'bytes' },
 };

@@ -2,10 +2,13 @@
 import yargs, { type Argv, type CommandModule } from 'yargs';
 import { packageVersion } from '../package-info.ts';
 import { BAKE_COMMAND_FLAGS, bakeCommand } from './commands/bake.ts';
+import { DEMO_COMMAND_FLAGS, demoCommand } from './commands/demo.ts';
 import { DOCTOR_FLAGS, doctorCommand } from './commands/doctor.ts';
 import { GENERATE_COMMAND_FLAGS, generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { INSTALL_FLAGS, installCommand } from './commands/install.ts';
+import { MODELS_FLAGS, modelsCommand } from './commands/models.ts';
+import { PULL_FLAGS, pullCommand } from './commands/pull.ts';
 import type { Context, GlobalFlags } from './context.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import { type Flags, GLOBAL_FLAGS, yargsOptions } from './flags.ts';
@@ -22,7 +25,10 @@ interface Entry {
 
 const COMMANDS: Readonly<Record<string, Entry>> = {
   generate: { create: generateCommand, flags: GENERATE_COMMAND_FLAGS },
+  demo: { create: demoCommand, flags: DEMO_COMMAND_FLAGS },
   inspect: { create: inspectCommand, flags: {} },
+  pull: { create: pullCommand, flags: PULL_FLAGS },
+  models: { create: modelsCommand, flags: MODELS_FLAGS },
   install: { create: installCommand, flags: INSTALL_FLAGS },
   doctor: { create: doctorCommand, flags: DOCTOR_FLAGS },
   bake: { create: bakeCommand, flags: BAKE_COMMAND_FLAGS },
@@ -59,6 +65,7 @@ function createProgram(argv: readonly string[], context: Context): Argv<GlobalFl
     .group(['help', 'version'], 'Everywhere:')
     .wrap(Math.min(MAX_WIDTH, context.stdout.columns ?? MAX_WIDTH))
     .example([
+      ['$0 demo', 'The first animation, without a download'],
       [
         '$0 generate --base sd15.safetensors --motion-module mm.ckpt -p "a cat in the rain"',
         'Make an animation',

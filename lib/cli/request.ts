@@ -26,9 +26,20 @@ export function oneValue(name: string, value: unknown): string {
   return String(value);
 }
 
+/** `zoom.ckpt:-0.8`: a file and its scale. A colon without a number after it belongs to the name. */
+function readLora(text: string, folder: string): { path: string; scale?: number } {
+  // The number of `civitai:78775` is no scale.
+  const [, file, scale] = (/^civitai:\d+$/.test(text) ? null : /^(.+):([^:/\\]+)$/.exec(text)) ?? [];
+  if (file === undefined || scale === undefined || !NUMBER.test(scale)) {
+    return { path: text === '' ? text : resolvePath(text, folder) };
+  }
+  return { path: resolvePath(file, folder), scale: Number(scale) };
+}
+
 /** The value of a flag in the type that the schema expects; text that is not a number stays text. */
 function readFlag(name: string, { kind }: Flag, value: unknown, folder: string): unknown {
   if (kind === 'list') return [value].flat().map(String);
+  if (kind === 'loras') return [value].flat().map((text) => readLora(String(text), folder));
   const text = oneValue(name, value);
   if (kind === 'number') return NUMBER.test(text) ? Number(text) : text;
   return kind === 'path' && text !== '' ? resolvePath(text, folder) : text;

@@ -3,6 +3,12 @@
  * that `--help` and a wrong flag never load the engine. Each is imported when it is first called.
  */
 import type { Clip } from '../clip.ts';
+import type { Config } from '../config/schema.ts';
+import type { DemoChoice } from '../demo/choices.ts';
+import type { CachedModel } from '../hub/list.ts';
+import type { RemovedModel } from '../hub/remove.ts';
+import type { ResolveOptions } from '../hub/resolve.ts';
+import type { SourceInput } from '../hub/source.ts';
 import type { DiagnoseOptions, DoctorReport } from '../libtorch/doctor.ts';
 import type { InstallOptions, InstallResult } from '../libtorch/install.ts';
 import type { Compat, Dtype, GenerateOptions, LoadOptions } from '../options.ts';
@@ -31,8 +37,13 @@ export interface Pipeline {
 
 export interface Services {
   load(options: LoadOptions): Promise<Pipeline>;
+  demoConfig(choice: DemoChoice): Promise<Config>;
   saveGrid(clips: readonly SavableClip[], file: string, options: GridOptions): Promise<SavedFile>;
   inspect(file: string): Promise<InspectReport>;
+  resolveSource(source: SourceInput, options: ResolveOptions): Promise<string>;
+  listModels(): Promise<CachedModel[]>;
+  removeModel(source: SourceInput): Promise<RemovedModel>;
+  removeAllModels(): Promise<RemovedModel[]>;
   install(options: InstallOptions): Promise<InstallResult>;
   diagnose(options: DiagnoseOptions): Promise<DoctorReport>;
   formatDiagnosis(report: DoctorReport): Promise<string>;
@@ -40,8 +51,13 @@ export interface Services {
 
 export const services: Services = {
   load: async (options) => (await import('../animatediff.ts')).AnimateDiff.load(options),
+  demoConfig: async (choice) => (await import('../demo/config.ts')).readDemoConfig(choice),
   saveGrid: async (...args) => (await import('../output/grid.ts')).saveGrid(...args),
   inspect: async (file) => (await import('../weights/identify.ts')).inspectPath(file),
+  resolveSource: async (...args) => (await import('../hub/resolve.ts')).resolveSource(...args),
+  listModels: async () => (await import('../hub/list.ts')).listModels(),
+  removeModel: async (source) => (await import('../hub/remove.ts')).removeModel(source),
+  removeAllModels: async () => (await import('../hub/remove.ts')).removeAllModels(),
   install: async (options) => (await import('../libtorch/install.ts')).install(options),
   diagnose: async (options) => (await import('../libtorch/doctor.ts')).diagnose(options),
   formatDiagnosis: async (report) => (await import('../libtorch/doctor.ts')).formatReport(report),

@@ -19,7 +19,7 @@ export function resolvePath(value: string, folder: string, home: string = homedi
 
 /** The same configuration with all of its paths absolute. */
 export function resolvePaths(config: Config, folder: string): Config {
-  const { motionModule } = config;
+  const { motionModule, loras } = config;
   const resolved: Config = { ...config };
   for (const key of ['base', 'checkpoint', 'out'] as const) {
     const value = config[key];
@@ -28,5 +28,12 @@ export function resolvePaths(config: Config, folder: string): Config {
   if (typeof motionModule === 'string') resolved.motionModule = resolvePath(motionModule, folder);
   else if (motionModule)
     resolved.motionModule = { ...motionModule, path: resolvePath(motionModule.path, folder) };
+  if (loras) {
+    resolved.loras = loras.map((lora) =>
+      typeof lora === 'string'
+        ? resolvePath(lora, folder)
+        : { ...lora, path: resolvePath(lora.path, folder) },
+    );
+  }
   return resolved;
 }

@@ -89,6 +89,17 @@ const motionModuleSchema = z.union([
   }),
 ]);
 
+const loraSchema = z.union([
+  file(),
+  z.strictObject({
+    path: file(),
+    scale: expecting(z.number(), 'a finite number').optional().describe('Default: 1. May be negative.'),
+    ignoreAlpha: expecting(z.boolean(), 'true or false')
+      .optional()
+      .describe("Ignore the file's alpha / rank, as AnimateDiff and mmagic do. Default: false."),
+  }),
+]);
+
 /** Keys of `LoadOptions`: which files make the model, and where it runs. */
 const loadShape = {
   base: file()
@@ -98,6 +109,12 @@ const loadShape = {
   motionModule: expecting(motionModuleSchema, 'a path, or a mapping with path and version')
     .optional()
     .describe('Motion module file or MotionAdapter folder. Without one, single images are made.'),
+  loras: expecting(
+    z.array(expecting(loraSchema, 'a path, or a mapping with path and scale')),
+    'a list of paths or of mappings with path and scale',
+  )
+    .optional()
+    .describe('LoRAs, MotionLoRAs and domain adapters, each with its own scale.'),
   device: expecting(z.union([z.enum(['auto', 'cpu', 'cuda']), cudaDevice]), 'auto, cpu, cuda or cuda:N')
     .optional()
     .describe('auto, cpu, cuda or cuda:N. Default: auto.'),

@@ -7,10 +7,10 @@ import { mkdir, readdir, rename, rm, statfs, writeFile } from 'node:fs/promises'
 import path from 'node:path';
 import { type Environment, readEnvironment } from '../environment.ts';
 import { AnimateDiffError } from '../errors.ts';
+import { fetchFile } from '../hub/download.ts';
+import { withLock } from '../hub/lock.ts';
 import { requireWritable } from '../output/write.ts';
 import { cachedLibTorches, libtorchCache, MANIFEST, type Manifest, readCached } from './cache.ts';
-import { fetchFile } from './download.ts';
-import { withLock } from './lock.ts';
 import { downloadWheel } from './pip.ts';
 import { type Artefact, type InstallPlan, planInstall } from './plan.ts';
 import { assertPlatform } from './platform.ts';

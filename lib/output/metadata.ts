@@ -18,6 +18,11 @@ function modelName(file: string): string {
   return path.parse(file).name;
 }
 
+/** `TUSUN 0.6, ZoomIn 0.8` */
+function loraText({ loras }: ClipParameters): string | undefined {
+  return loras?.map(({ file, scale }) => `${modelName(file)} ${scale}`).join(', ');
+}
+
 /** The fields of the last line, in order; those without a value are left out. */
 function fields(p: ClipParameters): [string, string | number | undefined][] {
   const model = p.checkpoint ?? p.base;
@@ -30,6 +35,7 @@ function fields(p: ClipParameters): [string, string | number | undefined][] {
     ['Frames', p.frames],
     ['Model', model === undefined ? undefined : modelName(model)],
     ['Motion module', p.motionModule === undefined ? undefined : modelName(p.motionModule)],
+    ['LoRAs', loraText(p)],
     ['Compat', p.compat],
     ['Version', p.software],
   ];

@@ -32,6 +32,7 @@ const TITLES: Readonly<Record<string, string>> = {
   'sdxl-refiner': 'SDXL refiner',
   sd3: 'Stable Diffusion 3',
   flux: 'Flux',
+  cascade: 'Stable Cascade',
 };
 
 /** Architecture of the UNet in a file; `match` is its comparison with the best family. */

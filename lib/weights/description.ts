@@ -45,7 +45,10 @@ const ADD_ON_TITLES: Readonly<Partial<Record<FileKind, string>>> = {
 export function describe(subject: Subject): string {
   const { kind, architecture, layout, motion } = subject;
   const addOn = ADD_ON_TITLES[kind];
-  if (addOn !== undefined) return layout === null ? addOn : `${addOn} (${layoutTitle(layout)} layout)`;
+  if (addOn !== undefined) {
+    const subjectOf = architecture === null ? '' : ` for ${architectureTitle(architecture)}`;
+    return `${addOn}${subjectOf}${layout === null ? '' : ` (${layoutTitle(layout)} layout)`}`;
+  }
   const title =
     architecture === null || architecture === 'unknown' ? 'unknown' : architectureTitle(architecture);
   switch (kind) {

@@ -10,6 +10,7 @@ const EXPECTED: Readonly<Record<Use, string>> = {
   base: 'a Stable Diffusion 1.5 checkpoint (.safetensors, .ckpt) or diffusers folder',
   checkpoint: 'a personalised Stable Diffusion 1.5 checkpoint',
   motionModule: 'an AnimateDiff motion module such as mm_sd_v15_v2.ckpt, or a MotionAdapter folder',
+  loras: 'a LoRA, MotionLoRA or domain adapter for Stable Diffusion 1.5',
 };
 
 /**

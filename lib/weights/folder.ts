@@ -26,10 +26,10 @@ export interface ModelFolder {
 }
 
 /** Subfolders of a pipeline that hold networks of this package. */
-const COMPONENTS = ['unet', 'vae', 'text_encoder', 'motion_adapter'];
+export const COMPONENTS = ['unet', 'vae', 'text_encoder', 'motion_adapter'];
 
 /** File names of diffusers and transformers, the preferred first: safetensors, then full precision. */
-const WEIGHT_NAMES = [
+export const WEIGHT_NAMES = [
   ...['diffusion_pytorch_model', 'model'].flatMap((stem) => [
     `${stem}.safetensors`,
     `${stem}.safetensors.index.json`,

@@ -5,6 +5,7 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type GraphFamily, graphFamilies } from '../graphs.ts';
+import { architectureTitle } from './architecture.ts';
 import { archiveFacts } from './archive-identity.ts';
 import { cannotRead } from './byte-source.ts';
 import { type CanonicalWeights, canonicalWeights } from './canonical.ts';
@@ -12,6 +13,7 @@ import { describe } from './description.ts';
 import { type ModelFolder, readFolder } from './folder.ts';
 import { type Identity, listing } from './identity.ts';
 import { type FileKind, KIND_USES, markedKind } from './kinds.ts';
+import { loraArchitecture } from './lora-architecture.ts';
 import { identifyNetworks } from './networks.ts';
 import { tensorBytes } from './shapes.ts';
 import { detectFormat, readTensorFile } from './tensor-file.ts';
@@ -115,21 +117,29 @@ async function isFolder(file: string): Promise<boolean> {
 
 function identifyWeights(file: TensorFile, weights: CanonicalWeights, context: IdentifyContext): Identity {
   const marked = markedKind(file);
-  if (marked !== undefined) return addOnIdentity(marked.kind, marked.variant ?? null);
+  if (marked !== undefined) {
+    const loraLike = KIND_USES[marked.kind].includes('loras');
+    const architecture = loraLike ? loraArchitecture(file.tensors) : undefined;
+    return addOnIdentity(marked.kind, marked.variant ?? null, architecture);
+  }
   return identifyNetworks(weights, context.families ?? graphFamilies(), context.folder);
 }
 
 /** Add-ons are only named: which of their tensors fit is a question for the network that they go on. */
-function addOnIdentity(kind: FileKind, variant: string | null): Identity {
+function addOnIdentity(kind: FileKind, variant: string | null, architecture?: string): Identity {
   const foreign = kind === 'unknown';
   const subject = {
     kind,
-    architecture: foreign ? variant : null,
+    architecture: foreign ? variant : (architecture ?? null),
     layout: foreign ? null : variant,
     holds: { unet: false, motion: false, vae: false, textEncoder: false },
     motion: null,
   };
-  const usableAs = KIND_USES[kind];
+  const other = architecture !== undefined && architecture !== 'sd15';
+  const usableAs = other ? [] : KIND_USES[kind];
+  const unusable = other
+    ? `LoRAs for ${architectureTitle(architecture)} are not supported`
+    : 'no option takes files of this kind';
   return {
     ...subject,
     description: describe(subject),
@@ -138,7 +148,7 @@ function addOnIdentity(kind: FileKind, variant: string | null): Identity {
     mismatched: listing([]),
     unknown: listing([]),
     usableAs,
-    reason: usableAs.length > 0 ? null : 'no option takes files of this kind',
+    reason: usableAs.length > 0 ? null : unusable,
   };
 }
 

@@ -21,7 +21,7 @@ export type FileKind =
   | 'unknown';
 
 /** The options that take a weight file. */
-export type Use = 'base' | 'checkpoint' | 'motionModule';
+export type Use = 'base' | 'checkpoint' | 'motionModule' | 'loras';
 
 /** For which options a kind is meant. Whether a file of it is complete and supported is another question. */
 export const KIND_USES: Readonly<Record<FileKind, readonly Use[]>> = {
@@ -33,9 +33,9 @@ export const KIND_USES: Readonly<Record<FileKind, readonly Use[]>> = {
   'clip-text': [],
   'motion-module': ['motionModule'],
   'motion-adapter': ['motionModule'],
-  lora: [],
-  'motion-lora': [],
-  'domain-adapter-lora': [],
+  lora: ['loras'],
+  'motion-lora': ['loras'],
+  'domain-adapter-lora': ['loras'],
   'textual-inversion': [],
   controlnet: [],
   sparsectrl: [],
@@ -80,7 +80,7 @@ const MARKERS: readonly Marker[] = [
   {
     kind: 'lora',
     variant: 'diffusers',
-    patterns: [/(\.lora_[AB]\.|_lora\.(down|up)\.|\.lora\.(down|up)\.|\.lora_linear_layer\.)/],
+    patterns: [/(\.lora_([AB]|down|up)\.|[._]lora\.(down|up)\.|\.lora_linear_layer\.)/],
   },
   { kind: 'sparsectrl', patterns: [/controlnet_(cond_embedding|down_blocks)/, /motion_modules\./] },
   {

@@ -13,7 +13,7 @@ import { DEFAULT_POSITIONS, isSupportedMotion } from './motion-version.ts';
 import { planNotices } from './notices.ts';
 import { type PredictionHint, predictionHint } from './prediction.ts';
 import { planGraph, type Supply } from './recipes.ts';
-import { tensorBytes } from './shapes.ts';
+import { recipeBytes } from './shapes.ts';
 import type { Role, WeightPlan } from './types.ts';
 
 export interface PlanOptions {
@@ -86,10 +86,18 @@ async function openSources(
   { base, checkpoint, motionModule }: PlanOptions,
   families: readonly GraphFamily[],
 ): Promise<PlanSources> {
-  const sources = {
+  const opened = {
     base: await openModel(base, families),
     checkpoint: checkpoint === undefined ? undefined : await openModel(checkpoint, families),
-    motion: motionModule === undefined ? undefined : await openModel(motionModule.path, families),
+  };
+  const { architecture } = (opened.checkpoint ?? opened.base).identity;
+  // Families with UNets of equal widths have equal motion modules; of several that fit, the first is taken.
+  const ordered = [...families].sort(
+    (a, b) => Number(b.name === architecture) - Number(a.name === architecture),
+  );
+  const sources = {
+    ...opened,
+    motion: motionModule === undefined ? undefined : await openModel(motionModule.path, ordered),
   };
   requireUse(sources.base, 'base', families);
   if (sources.checkpoint !== undefined) requireUse(sources.checkpoint, 'checkpoint', families);
@@ -193,6 +201,5 @@ function missingNetwork(part: keyof typeof NETWORK_TITLES, base: OpenedModel, ch
 }
 
 function sourceBytes(plans: readonly WeightPlan[]): number {
-  const sources = plans.flatMap(({ recipes }) => recipes.flatMap(({ source }) => source ?? []));
-  return sources.reduce((sum, source) => sum + tensorBytes(source), 0);
+  return plans.flatMap(({ recipes }) => recipes).reduce((sum, recipe) => sum + recipeBytes(recipe), 0);
 }

@@ -1,5 +1,5 @@
 /** Arithmetic on tensor shapes that stays exact: products beyond 2^53 are refused instead of rounded. */
-import { DTYPE_BYTES, type TensorSource } from './types.ts';
+import { DTYPE_BYTES, type Recipe, type TensorSource } from './types.ts';
 
 /** Number of elements, or `undefined` when a size is no non-negative integer or the product is not exact. */
 export function elementCount(shape: readonly number[]): number | undefined {
@@ -16,6 +16,13 @@ export function elementCount(shape: readonly number[]): number | undefined {
 /** Bytes of a tensor's elements, for a source that a reader has checked. */
 export function tensorBytes(source: Pick<TensorSource, 'shape' | 'dtype'>): number {
   return (elementCount(source.shape) ?? 0) * DTYPE_BYTES[source.dtype];
+}
+
+/** Bytes that the engine reads for a recipe, from all files. */
+export function recipeBytes(recipe: Recipe): number {
+  const terms = recipe.kind === 'copy' ? (recipe.terms ?? []) : [];
+  const sources = terms.flatMap(({ factors, alpha, magnitude }) => [...factors, alpha, magnitude?.source]);
+  return [recipe.source, ...sources].reduce((sum, source) => sum + (source ? tensorBytes(source) : 0), 0);
 }
 
 /** `[320, 4, 3, 3]` */

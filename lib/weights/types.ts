@@ -61,14 +61,38 @@ export interface TensorFile {
 /** The networks of a pipeline. Each is one graph. */
 export type Role = 'text_encoder' | 'unet' | 'vae_decoder' | 'vae_encoder';
 
+/**
+ * What an adapter adds to a parameter, and its factors in order (those in brackets may be undefined):
+ * `low_rank` up, down, [mid]; `hadamard` (LoHa) w1_a, w1_b, w2_a, w2_b, [t1], [t2]; `kronecker` (LoKr) [w1],
+ * [w1_a], [w1_b], [w2], [w2_a], [w2_b], [t2]; `difference` diff.
+ */
+export type TermKind = 'low_rank' | 'hadamard' | 'kronecker' | 'difference';
+
+/** One adapter's part in one parameter: scale · ratio · alpha · delta, see `ad_term` of the C interface. */
+export interface AdapterTerm {
+  readonly kind: TermKind;
+  readonly factors: readonly (TensorSource | undefined)[];
+  readonly scale: number;
+  /** 1 / rank where there is an alpha. */
+  readonly ratio: number;
+  /** A tensor of one number. */
+  readonly alpha?: TensorSource;
+  /** DoRA: lengths of the rows (axis 0) or columns (axis 1) of the sum of parameter and delta. */
+  readonly magnitude?: { readonly source: TensorSource; readonly axis: 0 | 1 };
+}
+
 /** How one parameter of a graph is filled. */
 export type Recipe =
-  /** Copy the source, cast to the engine's dtype, viewed in the target's shape (same element count). */
+  /**
+   * Copy the source, cast to the engine's dtype, viewed in the target's shape (same element count). With
+   * terms, source and terms are added in float32 and rounded once.
+   */
   | {
       readonly kind: 'copy';
       readonly target: string;
       readonly shape: readonly number[];
       readonly source: TensorSource;
+      readonly terms?: readonly AdapterTerm[];
     }
   /**
    * Position table [1, length, channels] of a motion module. Without a source, or when the source is the

@@ -21,7 +21,10 @@ std::vector<int64_t> widen(const Napi::Value& value) {
   return {ids.Data(), ids.Data() + ids.ElementLength()};
 }
 
-const ad_source* read_source(const Napi::Object& object, PlanStorage& storage) {
+/** Null for anything but an object. */
+const ad_source* read_source(const Napi::Value& value, PlanStorage& storage) {
+  if (!value.IsObject()) return nullptr;
+  const auto object = value.As<Napi::Object>();
   const auto& shape = storage.shapes.emplace_back(read_integers(object.Get("shape")));
   const int64_t* strides = nullptr;
   if (object.Get("strides").IsArray()) {
@@ -31,6 +34,22 @@ const ad_source* read_source(const Napi::Object& object, PlanStorage& storage) {
   return &storage.sources.emplace_back(ad_source{
       keep(storage.texts, file), static_cast<uint64_t>(object.Get("offset").ToNumber().Int64Value()),
       static_cast<ad_dtype>(integer(object, "dtype")), shape.data(), strides, static_cast<int32_t>(shape.size())});
+}
+
+ad_term read_term(const Napi::Object& object, PlanStorage& storage) {
+  const auto array = object.Get("factors").As<Napi::Array>();
+  auto& factors = storage.factors.emplace_back();
+  for (uint32_t i = 0; i < array.Length(); ++i) factors.push_back(read_source(array.Get(i), storage));
+  ad_term term{};
+  term.kind = static_cast<ad_term_kind>(integer(object, "kind"));
+  term.factors = factors.data();
+  term.factor_count = static_cast<int32_t>(factors.size());
+  term.scale = number(object, "scale");
+  term.ratio = number(object, "ratio");
+  term.alpha = read_source(object.Get("alpha"), storage);
+  term.magnitude = read_source(object.Get("magnitude"), storage);
+  term.magnitude_axis = integer(object, "magnitudeAxis");
+  return term;
 }
 
 template <typename Array>
@@ -77,7 +96,15 @@ void read_plan(const Napi::Array& recipes, PlanStorage& storage) {
     recipe.target = keep(storage.texts, object.Get("target"));
     recipe.shape = shape.data();
     recipe.dims = static_cast<int32_t>(shape.size());
-    if (object.Get("source").IsObject()) recipe.source = read_source(object.Get("source").As<Napi::Object>(), storage);
+    recipe.source = read_source(object.Get("source"), storage);
+    if (object.Get("terms").IsArray()) {
+      const auto array = object.Get("terms").As<Napi::Array>();
+      auto& terms = storage.terms.emplace_back();
+      for (uint32_t j = 0; j < array.Length(); ++j)
+        terms.push_back(read_term(array.Get(j).As<Napi::Object>(), storage));
+      recipe.terms = terms.data();
+      recipe.term_count = static_cast<int32_t>(terms.size());
+    }
     storage.recipes.push_back(recipe);
   }
 }

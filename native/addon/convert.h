@@ -17,6 +17,8 @@ struct PlanStorage {
   std::deque<std::string> texts;
   std::deque<std::vector<int64_t>> shapes;
   std::deque<ad_source> sources;
+  std::deque<std::vector<const ad_source*>> factors;
+  std::deque<std::vector<ad_term>> terms;
   std::vector<ad_recipe> recipes;
 };
 

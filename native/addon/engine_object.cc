@@ -10,10 +10,10 @@ namespace addon {
 Napi::Function EngineObject::define(Napi::Env env) {
   return DefineClass(
       env, "Engine",
-      {InstanceMethod("bind", &EngineObject::bind), InstanceMethod("bake", &EngineObject::bake),
-       InstanceMethod("generate", &EngineObject::generate), InstanceMethod("forward", &EngineObject::forward),
-       InstanceMethod("memory", &EngineObject::memory), InstanceMethod("cancel", &EngineObject::cancel),
-       InstanceMethod("close", &EngineObject::close)});
+      {InstanceMethod("bind", &EngineObject::bind), InstanceMethod("rebind", &EngineObject::rebind),
+       InstanceMethod("bake", &EngineObject::bake), InstanceMethod("generate", &EngineObject::generate),
+       InstanceMethod("forward", &EngineObject::forward), InstanceMethod("memory", &EngineObject::memory),
+       InstanceMethod("cancel", &EngineObject::cancel), InstanceMethod("close", &EngineObject::close)});
 }
 
 EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info), api_(engine_api()) {
@@ -104,6 +104,19 @@ Napi::Value EngineObject::bind(const Napi::CallbackInfo& info) {
                                  error);
       },
       3);
+}
+
+// rebind(role, recipes, onProgress, onNotice)
+Napi::Value EngineObject::rebind(const Napi::CallbackInfo& info) {
+  const auto role = static_cast<ad_role>(info[0].ToNumber().Int32Value());
+  auto plan = std::make_shared<PlanStorage>();
+  read_plan(info[1].As<Napi::Array>(), *plan);
+  return submit(
+      info,
+      [this, role, plan](const ad_callbacks& callbacks, ad_error* error) {
+        return api_->engine_rebind(engine_, role, plan->recipes.data(), plan->recipes.size(), &callbacks, error);
+      },
+      2);
 }
 
 // bake(path, metadata)

@@ -24,6 +24,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   using Call = std::function<ad_status(const ad_callbacks&, ad_result**, ad_error*)>;
 
   Napi::Value bind(const Napi::CallbackInfo& info);
+  Napi::Value rebind(const Napi::CallbackInfo& info);
   Napi::Value bake(const Napi::CallbackInfo& info);
   Napi::Value generate(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);

@@ -61,7 +61,8 @@ bool resolve_all(void* handle, EngineApi& api) {
          resolve(handle, "ad_cuda_device_count", api.cuda_device_count) &&
          resolve(handle, "ad_engine_create", api.engine_create) &&
          resolve(handle, "ad_engine_destroy", api.engine_destroy) &&
-         resolve(handle, "ad_engine_bind", api.engine_bind) && resolve(handle, "ad_engine_bake", api.engine_bake) &&
+         resolve(handle, "ad_engine_bind", api.engine_bind) && resolve(handle, "ad_engine_rebind", api.engine_rebind) &&
+         resolve(handle, "ad_engine_bake", api.engine_bake) &&
          resolve(handle, "ad_engine_generate", api.engine_generate) &&
          resolve(handle, "ad_engine_forward", api.engine_forward) &&
          resolve(handle, "ad_engine_memory", api.engine_memory) &&

@@ -19,6 +19,7 @@ struct EngineApi {
   decltype(&ad_engine_create) engine_create;
   decltype(&ad_engine_destroy) engine_destroy;
   decltype(&ad_engine_bind) engine_bind;
+  decltype(&ad_engine_rebind) engine_rebind;
   decltype(&ad_engine_bake) engine_bake;
   decltype(&ad_engine_generate) engine_generate;
   decltype(&ad_engine_forward) engine_forward;

@@ -18,7 +18,7 @@ extern "C" {
 #define AD_API __attribute__((visibility("default")))
 
 /** Raised when a struct or function below changes; glue and engine must agree. */
-#define AD_ABI_VERSION 1
+#define AD_ABI_VERSION 2
 
 typedef enum ad_status {
   AD_OK = 0,
@@ -108,6 +108,36 @@ typedef enum ad_recipe_kind {
   AD_POSITION_ENCODING
 } ad_recipe_kind;
 
+/** What an adapter adds to a parameter [out, in, ...], and its factors in order; those in brackets may be null. */
+typedef enum ad_term_kind {
+  /** up @ down, or mid with both where there is a mid (CP decomposition of a convolution): up, down, [mid]. */
+  AD_LOW_RANK = 0,
+  /** LoHa, (w1_a @ w1_b) * (w2_a @ w2_b); with cores of convolutions: w1_a, w1_b, w2_a, w2_b, [t1], [t2]. */
+  AD_HADAMARD,
+  /** LoKr, w1 (x) w2, each whole or as two factors: [w1], [w1_a], [w1_b], [w2], [w2_a], [w2_b], [t2]. */
+  AD_KRONECKER,
+  /** The difference itself: diff. */
+  AD_DIFFERENCE
+} ad_term_kind;
+
+/**
+ * One adapter's part in one parameter: scale * ratio * alpha * delta, from the file's values in float32. With
+ * magnitudes (DoRA) it is scale * (magnitude * V / |V| - base) for V = base + ratio * alpha * delta.
+ */
+typedef struct ad_term {
+  ad_term_kind kind;
+  const ad_source* const* factors;
+  int32_t factor_count;
+  double scale;
+  /** 1 / rank where there is an alpha. */
+  double ratio;
+  /** One number of any type; null: 1. */
+  const ad_source* alpha;
+  /** As many numbers as the parameter has along `magnitude_axis`, over which |V| is not summed; null: no DoRA. */
+  const ad_source* magnitude;
+  int32_t magnitude_axis;
+} ad_term;
+
 /** How one parameter of a graph is filled. */
 typedef struct ad_recipe {
   ad_recipe_kind kind;
@@ -116,6 +146,9 @@ typedef struct ad_recipe {
   int32_t dims;
   /** Null for a position encoding without a table in the file. */
   const ad_source* source;
+  /** Added in float32 to the source's values, which are then rounded once; for AD_COPY only. */
+  const ad_term* terms;
+  int32_t term_count;
 } ad_recipe;
 
 typedef enum ad_spacing { AD_LEADING = 0, AD_LINSPACE, AD_TRAILING } ad_spacing;
@@ -211,6 +244,12 @@ AD_API void ad_engine_destroy(ad_engine* engine);
 /** Loads a weight-free graph for `role` and fills every one of its parameters. */
 AD_API ad_status ad_engine_bind(ad_engine* engine, ad_role role, const char* graph, const ad_recipe* recipes,
                                 size_t count, const ad_callbacks* callbacks, ad_error* error);
+/**
+ * Fills some parameters of a network that is bound, anew from their files. Those before a failure keep their new
+ * values: bind them again to what they were.
+ */
+AD_API ad_status ad_engine_rebind(ad_engine* engine, ad_role role, const ad_recipe* recipes, size_t count,
+                                  const ad_callbacks* callbacks, ad_error* error);
 /** Writes all networks with their weights and `metadata` (JSON) as one TorchScript archive. */
 AD_API ad_status ad_engine_bake(ad_engine* engine, const char* path, const char* metadata, ad_error* error);
 /** Prompts to clips: `frames` uint8 [batch, frames, height, width, 3]; with keep_floats `latents`, `pictures`. */

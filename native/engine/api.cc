@@ -124,6 +124,14 @@ ad_status ad_engine_bind(ad_engine* engine, ad_role role, const char* graph, con
   });
 }
 
+ad_status ad_engine_rebind(ad_engine* engine, ad_role role, const ad_recipe* recipes, size_t count,
+                           const ad_callbacks* callbacks, ad_error* error) {
+  return guarded(error, [&] {
+    opened(engine).enter();
+    opened(engine).rebind(role, {recipes, count}, Callbacks(callbacks));
+  });
+}
+
 ad_status ad_engine_bake(ad_engine* engine, const char* path, const char* metadata, ad_error* error) {
   return guarded(error, [&] { opened(engine).bake(path, metadata); });
 }

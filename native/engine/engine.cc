@@ -106,9 +106,21 @@ void Engine::bind(ad_role role, const std::string& path, std::span<const ad_reci
   const c10::InferenceMode inference;
   if (role >= AD_ROLE_COUNT) throw EngineError(AD_INVALID_ARGUMENT, "Unknown network " + std::to_string(role) + ".");
   Graph graph = Graph::load(path);
+  graphs_.at(static_cast<size_t>(role)) = Graph();  // frees the old weights before the new ones are read
+  fill(graph, recipes, callbacks);
+  graph.require_complete();
+  graphs_.at(static_cast<size_t>(role)) = std::move(graph);
+}
+
+void Engine::rebind(ad_role role, std::span<const ad_recipe> recipes, const Callbacks& callbacks) {
+  const c10::InferenceMode inference;
+  const ReleaseAtEnd release(device_);
+  fill(graph(role), recipes, callbacks);
+}
+
+void Engine::fill(Graph& graph, std::span<const ad_recipe> recipes, const Callbacks& callbacks) const {
   uint64_t total = 0;
   for (const ad_recipe& recipe : recipes) total += source_bytes(recipe);
-  graphs_.at(static_cast<size_t>(role)) = Graph();  // frees the old weights before the new ones are read
   SourceFiles files;
   uint64_t done = 0;
   for (const ad_recipe& recipe : recipes) {
@@ -117,8 +129,6 @@ void Engine::bind(ad_role role, const std::string& path, std::span<const ad_reci
     done += source_bytes(recipe);
     callbacks.progress(AD_PHASE_WEIGHTS, done, total);
   }
-  graph.require_complete();
-  graphs_.at(static_cast<size_t>(role)) = std::move(graph);
 }
 
 void Engine::bake(const std::string& path, const std::string& metadata) const {

@@ -39,6 +39,8 @@ class Engine {
   void enter() const;
 
   void bind(ad_role role, const std::string& graph, std::span<const ad_recipe> recipes, const Callbacks& callbacks);
+  /** Fills some parameters of a bound network anew. */
+  void rebind(ad_role role, std::span<const ad_recipe> recipes, const Callbacks& callbacks);
   void bake(const std::string& path, const std::string& metadata) const;
   std::unique_ptr<ad_result> generate(const ad_request& request, const Callbacks& callbacks);
   std::unique_ptr<ad_result> forward(ad_role role, std::span<const ad_tensor> inputs,
@@ -47,6 +49,7 @@ class Engine {
 
  private:
   Graph& graph(ad_role role);
+  void fill(Graph& graph, std::span<const ad_recipe> recipes, const Callbacks& callbacks) const;
 
   c10::Device device_;
   c10::ScalarType dtype_;

@@ -23,6 +23,7 @@
 
 #include "dtype.h"
 #include "error.h"
+#include "lora.h"
 
 namespace animatediff {
 namespace {
@@ -56,6 +57,11 @@ int64_t span_count(const ad_source& source) {
   return source.strides != nullptr ? last + 1 : element_count(source.shape, source.dims);
 }
 
+uint64_t tensor_bytes(const ad_source* source) {
+  if (source == nullptr) return 0;
+  return static_cast<uint64_t>(span_count(*source)) * c10::elementSize(scalar_type(source->dtype));
+}
+
 // Exponent bits all set means infinity or NaN; the loop vectorises.
 template <typename Bits>
 bool finite_bits(std::span<const Bits> values, Bits mask) {
@@ -64,9 +70,9 @@ bool finite_bits(std::span<const Bits> values, Bits mask) {
   return finite;
 }
 
-[[noreturn]] void not_finite(const ad_recipe& recipe, const char* reason) {
+[[noreturn]] void not_finite(const ad_source& source, const ad_recipe& recipe, const char* reason) {
   throw EngineError(AD_WEIGHTS_NOT_FINITE, std::string(reason) + " in the tensor for " + recipe.target + " of " +
-                                               recipe.source->file + ". The file is damaged; download it again.");
+                                               source.file + ". The file is damaged; download it again.");
 }
 
 // Reads row-major elements through a small buffer, casting on the way.
@@ -76,7 +82,7 @@ void read_elements(const ad_source& source, SourceFiles& files, const ad_recipe&
   const int64_t total = target.numel();
   if (type == target.scalar_type()) {
     files.read(source.file, source.offset, target.mutable_data_ptr(), static_cast<size_t>(total) * width);
-    if (!all_finite(target)) not_finite(recipe, "NaN or infinity");
+    if (!all_finite(target)) not_finite(source, recipe, "NaN or infinity");
     return;
   }
   std::vector<char> buffer(std::min(kBufferBytes, static_cast<size_t>(total) * width));
@@ -87,10 +93,10 @@ void read_elements(const ad_source& source, SourceFiles& files, const ad_recipe&
     files.read(source.file, source.offset + static_cast<uint64_t>(done) * width, buffer.data(),
                static_cast<size_t>(count) * width);
     const at::Tensor part = at::from_blob(buffer.data(), {count}, at::TensorOptions().dtype(type));
-    if (!all_finite(part)) not_finite(recipe, "NaN or infinity");
+    if (!all_finite(part)) not_finite(source, recipe, "NaN or infinity");
     flat.narrow(0, done, count).copy_(part);
   }
-  if (!all_finite(target)) not_finite(recipe, "A value beyond the range of the chosen dtype");
+  if (!all_finite(target)) not_finite(source, recipe, "A value beyond the range of the chosen dtype");
 }
 
 at::Tensor read_strided(const ad_source& source, SourceFiles& files) {
@@ -101,6 +107,19 @@ at::Tensor read_strided(const ad_source& source, SourceFiles& files) {
   return storage.as_strided({source.shape, dims}, {source.strides, dims});
 }
 
+at::Tensor read_shaped(const ad_source& source, at::IntArrayRef shape, const ad_recipe& recipe, SourceFiles& files,
+                       c10::ScalarType dtype) {
+  at::Tensor target = at::empty(shape, at::TensorOptions().dtype(dtype));
+  if (target.numel() == 0) return target;
+  if (source.strides == nullptr) {
+    read_elements(source, files, recipe, target);
+    return target;
+  }
+  target.copy_(read_strided(source, files).reshape(shape));
+  if (!all_finite(target)) not_finite(source, recipe, "NaN or infinity");
+  return target;
+}
+
 at::Tensor read_source(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype) {
   const ad_source& source = *recipe.source;
   const at::IntArrayRef shape(recipe.shape, static_cast<size_t>(recipe.dims));
@@ -109,15 +128,20 @@ at::Tensor read_source(const ad_recipe& recipe, SourceFiles& files, c10::ScalarT
                                             shape_text(recipe.shape, recipe.dims) + " but " + source.file + " has " +
                                             shape_text(source.shape, source.dims) + ".");
   }
-  at::Tensor target = at::empty(shape, at::TensorOptions().dtype(dtype));
-  if (target.numel() == 0) return target;
-  if (source.strides == nullptr) {
-    read_elements(source, files, recipe, target);
-    return target;
+  return read_shaped(source, shape, recipe, files, dtype);
+}
+
+// Base and terms meet in float32, so that the sum is rounded once.
+at::Tensor merged(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype) {
+  at::Tensor value = read_source(recipe, files, at::kFloat);
+  add_terms(recipe, files, value);
+  value = value.to(dtype);
+  if (!all_finite(value)) {
+    throw EngineError(AD_WEIGHTS_NOT_FINITE, std::string("With its LoRAs ") + recipe.target +
+                                                 " has values beyond the range of " + c10::toString(dtype) +
+                                                 ". Give smaller scales.");
   }
-  target.copy_(read_strided(source, files).reshape(shape));
-  if (!all_finite(target)) not_finite(recipe, "NaN or infinity");
-  return target;
+  return value;
 }
 
 at::Tensor position_encoding(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype) {
@@ -167,8 +191,16 @@ void SourceFiles::read(const std::string& file, uint64_t offset, void* target, s
 }
 
 uint64_t source_bytes(const ad_recipe& recipe) {
-  if (recipe.source == nullptr) return 0;
-  return static_cast<uint64_t>(span_count(*recipe.source)) * c10::elementSize(scalar_type(recipe.source->dtype));
+  uint64_t bytes = tensor_bytes(recipe.source);
+  for (const ad_term& term : std::span(recipe.terms, static_cast<size_t>(recipe.term_count))) {
+    bytes += tensor_bytes(term.alpha) + tensor_bytes(term.magnitude);
+    for (int32_t i = 0; i < term.factor_count; ++i) bytes += tensor_bytes(term.factors[i]);
+  }
+  return bytes;
+}
+
+at::Tensor read_tensor(const ad_source& source, const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype) {
+  return read_shaped(source, {source.shape, static_cast<size_t>(source.dims)}, recipe, files, dtype);
 }
 
 at::Tensor sinusoidal_positions(int64_t length, int64_t channels) {
@@ -198,7 +230,9 @@ bool all_finite(const at::Tensor& tensor) {
 at::Tensor read_parameter(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype, c10::Device device) {
   at::Tensor host;
   switch (recipe.kind) {
-    case AD_COPY: host = read_source(recipe, files, dtype); break;
+    case AD_COPY:
+      host = recipe.term_count > 0 ? merged(recipe, files, dtype) : read_source(recipe, files, dtype);
+      break;
     case AD_POSITION_ENCODING: host = position_encoding(recipe, files, dtype); break;
   }
   return device.is_cpu() ? host : host.to(device);

@@ -58,6 +58,14 @@ void a_graph_that_is_not_there_is_named() {
   ad_engine_destroy(engine);
 }
 
+void only_a_network_that_is_bound_can_be_bound_again() {
+  ad_engine* engine = make_engine();
+  ad_error error{};
+  EXPECT(ad_engine_rebind(engine, AD_UNET, nullptr, 0, nullptr, &error) == AD_WEIGHTS_MISSING);
+  EXPECT(std::strstr(error.message, "unet") != nullptr);
+  ad_engine_destroy(engine);
+}
+
 void an_archive_that_cannot_be_written_is_an_error() {
   ad_engine* engine = make_engine();
   ad_error error{};
@@ -86,6 +94,7 @@ int main() {
   networks_run_in_floating_point_only();
   an_empty_engine_says_what_it_lacks();
   a_graph_that_is_not_there_is_named();
+  only_a_network_that_is_bound_can_be_bound_again();
   an_archive_that_cannot_be_written_is_an_error();
   timesteps_come_back_as_a_named_tensor();
   return check::finish("interface");

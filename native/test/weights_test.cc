@@ -53,8 +53,8 @@ at::Tensor read(const Case& example, c10::ScalarType dtype = at::kFloat) {
                          example.source_shape.data(),
                          example.strides.empty() ? nullptr : example.strides.data(),
                          static_cast<int32_t>(example.source_shape.size())};
-  const ad_recipe recipe{example.kind, "target", example.shape.data(), static_cast<int32_t>(example.shape.size()),
-                         &source};
+  const ad_recipe recipe{
+      example.kind, "target", example.shape.data(), static_cast<int32_t>(example.shape.size()), &source, nullptr, 0};
   SourceFiles files;
   return read_parameter(recipe, files, dtype, at::kCPU);
 }

@@ -14,6 +14,7 @@ import torch
 from ddim_fixture import ddim_fixture
 from diffusers.utils import logging
 from fixture_file import write_whole
+from lora_fixtures import lora_fixtures
 from network_fixtures import noise_fixture, text_fixture, unet_fixture, vae_fixture
 from pipeline_fixtures import pipeline_fixtures
 from seeded_model import FIXTURES, family_parameters, read_family
@@ -73,6 +74,7 @@ def main() -> None:
     noise_fixture()
     ddim_fixture()
     pipeline_fixtures(family)
+    lora_fixtures(family)
     total = sum(path.stat().st_size for path in FIXTURES.glob("*.safetensors"))
     print(f"{total} bytes of safetensors")
 

@@ -228,7 +228,7 @@ const USAGE: readonly (readonly [string, readonly string[], RegExp])[] = [
   [
     'an unknown command',
     ['paint'],
-    /Unknown command 'paint'\. Commands: generate, inspect, install, doctor, bake/,
+    /Unknown command 'paint'\. Commands: generate, demo, inspect, pull, models, install, doctor, bake/,
   ],
   [
     'a mistyped flag',
@@ -281,7 +281,7 @@ describe('a wrong command line', () => {
 });
 
 describe('help', () => {
-  for (const command of ['generate', 'inspect', 'install', 'doctor', 'bake']) {
+  for (const command of ['generate', 'demo', 'inspect', 'pull', 'models', 'install', 'doctor', 'bake']) {
     it(`of ${command} has examples and is printed on stdout`, async () => {
       const { stdout, stderr, code } = await runCli([command, '--help']);
       assert.deepEqual([code, stderr], [0, '']);
@@ -298,7 +298,18 @@ describe('help', () => {
 
   it('lists every command', async () => {
     const { stdout } = await runCli(['--help']);
-    for (const command of ['generate', 'inspect', 'install', 'doctor', 'bake', 'completion']) {
+    const commands = [
+      'generate',
+      'demo',
+      'inspect',
+      'pull',
+      'models',
+      'install',
+      'doctor',
+      'bake',
+      'completion',
+    ];
+    for (const command of commands) {
       assert.match(stdout, new RegExp(`^ {2}animatediff-native ${command}\\b`, 'm'));
     }
   });
@@ -313,7 +324,17 @@ describe('completion', () => {
         .split('\n')
         .map((line) => line.split(':')[0]);
     };
-    assert.deepEqual(await complete(''), ['generate', 'inspect', 'install', 'doctor', 'bake', 'completion']);
+    assert.deepEqual(await complete(''), [
+      'generate',
+      'demo',
+      'inspect',
+      'pull',
+      'models',
+      'install',
+      'doctor',
+      'bake',
+      'completion',
+    ]);
     assert.deepEqual(await complete('generate', '--format', ''), ['gif', 'webp', 'apng', 'png']);
     assert.ok((await complete('generate', '--')).includes('--motion-module'));
   });

@@ -104,7 +104,12 @@ export function fakeServices(given: Partial<Services>): Services {
   const refuse = (name: string) => () => Promise.reject(new Error(`${name} was not expected to be called`));
   return {
     load: refuse('load'),
+    demoConfig: refuse('demoConfig'),
     inspect: refuse('inspect'),
+    resolveSource: refuse('resolveSource'),
+    listModels: refuse('listModels'),
+    removeModel: refuse('removeModel'),
+    removeAllModels: refuse('removeAllModels'),
     install: refuse('install'),
     diagnose: refuse('diagnose'),
     formatDiagnosis: refuse('formatDiagnosis'),

@@ -1,40 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { NativeClips, NativeRequest } from '../../lib/native.ts';
-import { nativeScheduler, resolveScheduler } from '../../lib/scheduler.ts';
+import type { NativeClips } from '../../lib/native.ts';
 import { TEST_DEVICE, tinyEngine } from '../support/engine.ts';
+import { requestOf, sampled } from '../support/fixture-request.ts';
 import { type Fixture, loadFixture, type PipelineAbout, pipelineFixtures } from '../support/load-fixture.ts';
 import { assertClose } from '../support/tolerance.ts';
 
 const TOLERANCE = 1e-4;
-
-function requestOf(fixture: Fixture<PipelineAbout>): NativeRequest {
-  const { about } = fixture;
-  const { eta, timestepSpacing, betaSchedule, predictionType, setAlphaToOne, compat } = about;
-  const scheduler = resolveScheduler(
-    { name: 'ddim', eta, timestepSpacing, betaSchedule, predictionType, setAlphaToOne },
-    { compat },
-  );
-  return {
-    batch: about.prompts.length,
-    frames: about.frames,
-    width: about.width,
-    height: about.height,
-    vaeScaleFactor: 8,
-    vaeScalingFactor: 0.18215,
-    latentChannels: 4,
-    tokens: 77,
-    promptIds: fixture.int32('ids'),
-    negativeIds: fixture.int32('negative_ids'),
-    guidanceScale: about.guidanceScale,
-    scheduler: nativeScheduler(scheduler, about.steps),
-    seeds: BigUint64Array.from(about.seeds, BigInt),
-    normOverFrames: about.compat === 'original' && about.motion === 'v1',
-    motionNormOverFrames: about.compat === 'diffusers',
-    preview: false,
-    keepFloats: true,
-  };
-}
 
 async function generate(
   fixture: Fixture<PipelineAbout>,
@@ -47,20 +19,6 @@ async function generate(
   } finally {
     await engine.close();
   }
-}
-
-/** Every 7th pixel of both sides, as the fixtures keep them. */
-function sampled(pictures: Float32Array, { frames, height, width, prompts }: PipelineAbout): number[] {
-  const values: number[] = [];
-  for (let frame = 0; frame < frames * prompts.length; frame += 1) {
-    for (let y = 0; y < height; y += 7) {
-      for (let x = 0; x < width; x += 7) {
-        const start = ((frame * height + y) * width + x) * 3;
-        values.push(...pictures.subarray(start, start + 3));
-      }
-    }
-  }
-  return values;
 }
 
 describe('the whole pipeline equals diffusers', () => {

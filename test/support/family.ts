@@ -1,5 +1,5 @@
 /**
- * Widths of a family of networks (`tiny`, `sd15`), read from the same JSON files as the Python scripts that
+ * Widths of a family of networks (`tiny`, `demo`, `sd15`), read from the same JSON files as the Python scripts that
  * make the reference outputs. The sections are the `config.json` files of a diffusers folder.
  */
 import { readFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ export const REFERENCE_FOLDER = path.resolve(
   '../fixtures/reference',
 );
 
-export type FamilyName = 'tiny' | 'sd15';
+export type FamilyName = 'tiny' | 'demo' | 'sd15';
 
 /** Generations of motion modules that have a configuration of their own. */
 export type MotionGeneration = 'v1' | 'v2' | 'v3';

@@ -105,6 +105,11 @@ export interface PipelineAbout {
   readonly float32Error: { readonly 'latents.final': Float32Error; readonly frames: Float32Error };
 }
 
+/** About `lora-<case>`: `latents.final` and `frames.sample` of a clip with adapters of this folder. */
+export interface LoraAbout extends PipelineAbout {
+  readonly adapters: readonly { readonly file: string; readonly scale: number }[];
+}
+
 /** The type of each fixture's JSON document. */
 interface Abouts {
   readonly 'text-encoder': TextAbout;
@@ -113,6 +118,7 @@ interface Abouts {
   readonly noise: NoiseAbout;
   readonly ddim: DdimAbout;
   readonly [pipeline: `pipeline-${string}`]: PipelineAbout;
+  readonly [lora: `lora-${string}`]: LoraAbout;
 }
 
 interface Entry {
@@ -162,12 +168,18 @@ export function loadFixture<Name extends keyof Abouts>(name: Name): Fixture<Abou
   };
 }
 
-/** Names of all whole-pipeline fixtures. */
-export function pipelineFixtures(): `pipeline-${string}`[] {
+/** Names of all fixtures of a kind. */
+function fixturesOf<Kind extends string>(kind: Kind): `${Kind}-${string}`[] {
   return readdirSync(REFERENCE_FOLDER)
-    .filter((file) => /^pipeline-.*\.safetensors$/.test(file))
-    .map((file) => path.parse(file).name as `pipeline-${string}`);
+    .filter((file) => file.startsWith(`${kind}-`) && file.endsWith('.safetensors'))
+    .map((file) => path.parse(file).name as `${Kind}-${string}`);
 }
+
+/** Names of all whole-pipeline fixtures. */
+export const pipelineFixtures = () => fixturesOf('pipeline');
+
+/** Names of all fixtures with adapters. */
+export const loraFixtures = () => fixturesOf('lora');
 
 /**
  * Largest absolute difference of two arrays of the same length; NaN if there is a NaN in either, so that a

@@ -98,3 +98,64 @@ function resnetPart(rest: string | undefined): string | undefined {
 function join(prefix: string | undefined, rest: string | undefined): string | undefined {
   return prefix === undefined || rest === undefined ? undefined : `${prefix}.${rest}`;
 }
+
+type Naming = readonly [RegExp, (match: readonly string[]) => string | undefined];
+
+const invert = (table: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(table).map(([left, right]) => [right, left]));
+
+const LDM_PARTS = invert(RESNET_PARTS);
+const LDM_SINGLE_LAYERS = invert(SINGLE_LAYERS);
+
+/** In front of what follows the block's own name: `norm1` becomes `in_layers.0` in a ResNet only. */
+const inLdmBlock = (block: string, kind: string | undefined, rest: string | undefined) =>
+  join(block, kind === 'resnets' ? LDM_PARTS[rest ?? ''] : rest);
+
+const LAYER_NAMINGS: readonly Naming[] = [
+  [
+    /^down_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.(.+)$/,
+    ([, level, kind, layer, rest]) =>
+      inLdmBlock(
+        `input_blocks.${3 * Number(level) + Number(layer) + 1}.${kind === 'resnets' ? 0 : 1}`,
+        kind,
+        rest,
+      ),
+  ],
+  [
+    /^down_blocks\.(\d+)\.downsamplers\.0\.conv$/,
+    ([, level]) => `input_blocks.${3 * Number(level) + 3}.0.op`,
+  ],
+  [
+    /^mid_block\.(resnets|attentions)\.(\d+)\.(.+)$/,
+    ([, kind, layer, rest]) =>
+      inLdmBlock(`middle_block.${kind === 'resnets' ? 2 * Number(layer) : 1}`, kind, rest),
+  ],
+  [
+    /^up_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.(.+)$/,
+    ([, level, kind, layer, rest]) =>
+      inLdmBlock(
+        `output_blocks.${3 * Number(level) + Number(layer)}.${kind === 'resnets' ? 0 : 1}`,
+        kind,
+        rest,
+      ),
+  ],
+  // The upsampler follows the attention, which the lowest level does not have.
+  [
+    /^up_blocks\.(\d+)\.upsamplers\.0\.conv$/,
+    ([, level]) => `output_blocks.${3 * Number(level) + 2}.${level === '0' ? 1 : 2}.conv`,
+  ],
+];
+
+/**
+ * The LDM name of a layer of Stable Diffusion 1.5's UNet, from its diffusers name; both without `.weight`.
+ * `undefined` for layers that LDM does not have, such as motion modules.
+ */
+export function ldmUnetLayer(name: string): string | undefined {
+  const single = LDM_SINGLE_LAYERS[name];
+  if (single !== undefined) return single;
+  for (const [pattern, rename] of LAYER_NAMINGS) {
+    const match = pattern.exec(name);
+    if (match !== null) return rename(match);
+  }
+  return undefined;
+}

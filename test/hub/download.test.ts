@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { AnimateDiffError, type ErrorCode } from '../../lib/errors.ts';
-import { type DownloadOptions, fetchFile } from '../../lib/libtorch/download.ts';
-import { temporaryFolder } from './support/folders.ts';
-import { type Behaviour, breakAfter, serve, startServer } from './support/server.ts';
+import { type DownloadOptions, fetchFile } from '../../lib/hub/download.ts';
+import { temporaryFolder } from '../libtorch/support/folders.ts';
+import { type Behaviour, breakAfter, serve, startServer } from '../libtorch/support/server.ts';
 
 const DATA = randomBytes(300_000);
 const SHA256 = createHash('sha256').update(DATA).digest('hex');
@@ -120,6 +120,124 @@ describe('a download', () => {
     const { fetch, partial } = await setUp((request, response) => serve(DATA.subarray(1), request, response));
     await assert.rejects(fetch(), failsWith('ERR_DOWNLOAD', /offers 299999 bytes, expected 300000/));
     assert.equal(existsSync(partial), false);
+  });
+
+  it('that a crash damaged is fetched anew, once', async () => {
+    const { server, target, partial, fetch } = await setUp((request, response) =>
+      serve(DATA, request, response),
+    );
+    mkdirSync(path.dirname(target), { recursive: true });
+    writeFileSync(partial, Buffer.alloc(100_000));
+    await fetch();
+    assert.deepEqual(readFileSync(target), DATA);
+    assert.deepEqual(
+      server.requests.map(({ range }) => range),
+      ['bytes=100000-', undefined],
+    );
+  });
+
+  it('that another program finished meanwhile is not fetched', async () => {
+    const { server, target, fetch } = await setUp((request, response) => serve(DATA, request, response));
+    mkdirSync(path.dirname(target), { recursive: true });
+    writeFileSync(target, DATA);
+    await fetch();
+    assert.equal(server.requests.length, 0);
+    writeFileSync(target, 'something else');
+    await fetch();
+    assert.deepEqual(readFileSync(target), DATA);
+  });
+
+  it('is stopped when more comes than was announced', async () => {
+    const { target, partial, fetch } = await setUp((_request, response) => {
+      response.write(DATA);
+      response.end(DATA);
+    });
+    await assert.rejects(fetch(), failsWith('ERR_DOWNLOAD', /longer than 300000 bytes/));
+    assert.equal(existsSync(target), false);
+    assert.equal(existsSync(partial), false);
+  });
+
+  it('starts again when the server sends another part than the missing one', async () => {
+    const { target, partial, fetch } = await setUp((request, response, attempt) => {
+      if (attempt > 0) return serve(DATA, request, response);
+      response.writeHead(206, { 'content-range': `bytes 5-${DATA.length - 1}/${DATA.length}` });
+      response.end(DATA.subarray(5));
+    });
+    mkdirSync(path.dirname(target), { recursive: true });
+    writeFileSync(partial, DATA.subarray(0, 1000));
+    await fetch();
+    assert.deepEqual(readFileSync(target), DATA);
+  });
+
+  it('goes on after a server that fell silent', async () => {
+    const { server, target, fetch } = await setUp((request, response, attempt) => {
+      if (attempt > 0) return serve(DATA, request, response);
+      response.writeHead(200, { 'content-length': DATA.length });
+      response.write(DATA.subarray(0, 100_000));
+    });
+    await fetch({ stall: 1000 });
+    assert.deepEqual(readFileSync(target), DATA);
+    assert.equal(server.requests.at(-1)?.range, 'bytes=100000-');
+  });
+
+  it('waits as long as a busy server asks', async () => {
+    const { fetch } = await setUp((request, response, attempt) =>
+      attempt > 0 ? serve(DATA, request, response) : response.writeHead(429, { 'retry-after': '1' }).end(),
+    );
+    const since = Date.now();
+    await fetch();
+    assert.ok(Date.now() - since >= 1000);
+  });
+
+  it('can be stopped while it waits', async () => {
+    const { fetch } = await setUp((_request, response) =>
+      response.writeHead(503, { 'retry-after': '100' }).end(),
+    );
+    await assert.rejects(fetch({ signal: AbortSignal.timeout(300) }), { name: 'TimeoutError' });
+  });
+
+  it('sends its headers to the host that was named, and to no other', async () => {
+    const other = await startServer((request, response) => {
+      assert.equal(request.headers.authorization, undefined);
+      serve(DATA, request, response);
+    });
+    const { target, fetch } = await setUp((request, response) => {
+      assert.equal(request.headers.authorization, 'Bearer secret');
+      response.writeHead(302, { location: `${other.address}/file.zip` }).end();
+    });
+    await fetch({ headers: { authorization: 'Bearer secret' } });
+    assert.deepEqual(readFileSync(target), DATA);
+  });
+
+  it('needs room for the whole file before it starts', async () => {
+    const bytes = 1e18;
+    const { url, target } = await setUp((_request, response) => {
+      response.writeHead(200, { 'content-length': bytes });
+      response.write('x');
+    });
+    await assert.rejects(
+      fetchFile({ url, sha256: SHA256, bytes }, { target, proxy: {}, cacheVariable: 'HF_HOME' }),
+      failsWith('ERR_DOWNLOAD', /1000000000\.0 GB are needed.*Make room, or set HF_HOME/),
+    );
+    assert.equal(existsSync(target), false);
+  });
+
+  it('tells a disk that is full', async () => {
+    const { target, partial, fetch } = await setUp((request, response) => serve(DATA, request, response));
+    mkdirSync(path.dirname(target), { recursive: true });
+    symlinkSync('/dev/full', partial);
+    await assert.rejects(fetch(), failsWith('ERR_DOWNLOAD', /ENOSPC.*Make room, or set ANIMATEDIFF_CACHE/));
+    assert.equal(existsSync(target), false);
+  });
+
+  it('can be checked by the id that git gives it', async () => {
+    const { url, target } = await setUp((request, response) => serve(DATA, request, response));
+    const gitOid = createHash('sha1').update(`blob ${DATA.length}\0`).update(DATA).digest('hex');
+    assert.equal(await fetchFile({ url, gitOid }, { target, proxy: {} }), target);
+    await assert.rejects(
+      fetchFile({ url, gitOid: '0'.repeat(40) }, { target: `${target}2`, proxy: {} }),
+      failsWith('ERR_CHECKSUM', /git object id/),
+    );
   });
 
   it('follows redirects', async () => {

@@ -5,8 +5,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { withLock } from '../../lib/libtorch/lock.ts';
-import { temporaryFolder } from './support/folders.ts';
+import { withLock } from '../../lib/hub/lock.ts';
+import { temporaryFolder } from '../libtorch/support/folders.ts';
 
 const FAST = { poll: 5 };
 
