@@ -16,19 +16,32 @@ def alphas(device: torch.device) -> Tensor:
     return torch.cumprod(1 - torch.linspace(0.00085, 0.012, STEPS, device=device), dim=0)
 
 
-def noise_loss(model: Denoiser, latents: Tensor, text: Tensor, generator: torch.Generator) -> Tensor:
+def random_timesteps(count: int, courses: bool, generator: torch.Generator, device: torch.device) -> Tensor:
+    """[count] of 0..999, evenly; with `courses` most at high noise, with density 1 / sqrt(1000 - t)."""
+    share = torch.rand(count, generator=generator, device=device)
+    return ((1 - share.square() if courses else share) * STEPS).long().clamp(max=STEPS - 1)
+
+
+def noise_loss(
+    model: Denoiser, latents: Tensor, text: Tensor, generator: torch.Generator, courses: bool = False
+) -> Tensor:
     """Squared error of the predicted noise, weighted as Min-SNR does, so that nearly clean latents do not
     count more than composition.
 
-    latents [batch, 4, frames, h, w]; all frames of a clip have one timestep, each its own noise.
+    latents [batch, 4, frames, h, w]; all frames of a clip have one timestep, each its own noise. `courses`
+    puts the weight on high noise, where it is decided which way an object goes: there the noise is nearly
+    all that the model is given, so that its error alone says little about the clip.
     """
     device = latents.device
-    timestep = torch.randint(0, STEPS, (len(latents),), generator=generator, device=device)
+    timestep = random_timesteps(len(latents), courses, generator, device)
     noise = torch.randn(latents.shape, generator=generator, device=device)
     alpha = alphas(device)[timestep][:, None, None, None, None]
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
     error = F.mse_loss(model(noisy, timestep, text).float(), noise, reduction="none").mean((1, 2, 3, 4))
-    weight = (MOST_WEIGHT * (1 - alpha.flatten()) / alpha.flatten()).clamp(max=1)
+    ratio = (alpha / (1 - alpha)).flatten()
+    weight = (MOST_WEIGHT / ratio).clamp(max=1)
+    if courses:
+        weight = weight * ratio.clamp(max=1).rsqrt()
     return (weight * error).mean()
 
 

@@ -40,7 +40,8 @@ interface Row {
 interface SetResult {
   readonly set: string;
   readonly settings: Model['settings'];
-  readonly info: PipelineInfo;
+  /** Without the folder of LibTorch, which is this machine's alone. */
+  readonly info: Omit<PipelineInfo, 'libtorch'> & { readonly libtorch: string };
   readonly rows: readonly Row[];
   readonly clips: readonly unknown[];
 }
@@ -59,10 +60,10 @@ async function judgeAll(
     const expected = { ...task, style, camera };
     const verdict = judge(clip);
     judged.push({ clip, task, expected, verdict, marks: mark(verdict, expected) });
-    process.stderr.write(`\r${judged.length} of ${tasks.length} clips`);
+    if (process.stderr.isTTY) process.stderr.write(`\r${judged.length} of ${tasks.length} clips`);
     mark0 = performance.now();
   }
-  process.stderr.write('\r\x1b[K');
+  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
   return { judged, seconds: sampling / 1000 };
 }
 
@@ -104,7 +105,7 @@ async function evaluateSet(set: EvaluationSet, settings: Settings): Promise<SetR
   const tasks = selectTasks(settings.clips ?? set.clips, set.backgrounds);
   const { judged, seconds, info } = await withPipe(model, async (pipe) => ({
     ...(await judgeAll(sampleClips(pipe, model, tasks, settings.batch), tasks, set)),
-    info: pipe.info,
+    info: { ...pipe.info, libtorch: pipe.info.libtorch.version },
   }));
   const scores = count(judged.map(({ marks }) => marks));
   const { goals } = set;

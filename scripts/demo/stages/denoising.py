@@ -21,16 +21,19 @@ COLUMNS = 8
 
 
 def denoising_loss(
-    run: Run, model: Denoiser, store: LatentStore, count: int
+    run: Run, model: Denoiser, store: LatentStore, count: int, courses: bool = False
 ) -> Callable[[int, torch.Generator], Tensor]:
-    """Noise prediction on `count` scenes per step; now and then without caption, for guidance."""
+    """Noise prediction on `count` scenes per step; now and then without caption, for guidance.
+
+    `courses`: see `noise_loss`.
+    """
     empty = token_ids([""]).to(run.device)
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
         latents, ids = store.batch(count, generator)
         dropped = torch.rand(count, generator=generator, device=ids.device) < run.recipe.empty_captions
         text = model.text(torch.where(dropped[:, None], empty, ids), 0)
-        return noise_loss(model, latents, text, generator)
+        return noise_loss(model, latents, text, generator, courses)
 
     return loss
 

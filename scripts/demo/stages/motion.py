@@ -23,7 +23,7 @@ def train_motion(run: Run) -> None:
     model.to(run.device)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(is_motion(name))
-    loss = denoising_loss(run, model, store, stage.batch)
+    loss = denoising_loss(run, model, store, stage.batch, courses=True)
     if train(run, "motion", stage, model, loss, sampling_sheet(run, model, vae, FRAMES)):
         save_weights(run.folder, "motion", model)
 
@@ -40,7 +40,7 @@ def train_motion_lora(camera: str) -> Callable[[Run], None]:
         load_weights(weights_path(run.folder, "motion"), model)
         model.to(run.device).requires_grad_(False)
         adapt(model.unet, motion_targets(model.unet), recipe.lora_rank, recipe.seed)
-        loss = denoising_loss(run, model, store, stage.batch)
+        loss = denoising_loss(run, model, store, stage.batch, courses=True)
         if train(run, camera, stage, model, loss, sampling_sheet(run, model, vae, FRAMES)):
             save_tensors(weights_path(run.folder, camera), adapted(model.unet))
 
