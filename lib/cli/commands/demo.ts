@@ -135,7 +135,7 @@ export function demoCommand(context: Context): CommandModule<GlobalFlags, DemoFl
         .options(yargsOptions(RUN_FLAGS, 'Where it runs:'))
         .example([
           ['$0 demo', 'The first animation'],
-          ['$0 demo "a yellow star spinning over the sea" --style neon --camera zoom-in', 'All at once'],
+          ['$0 demo "a green ring on a beige background" --style crayon --camera zoom-in', 'All at once'],
         ])
         .epilogue(`What the model knows:\n${vocabularyText()}`),
     handler: (values) => demo(values, context),
