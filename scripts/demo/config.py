@@ -4,14 +4,15 @@
 quick test. README.md says what was measured.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphs.families import DEMO, Family, TextConfig, UNetConfig, VaeConfig
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage. `scenes` of them are drawn; a scene is one picture, or one clip where motion is trained.
+    """One stage. `scenes` of them are drawn; a scene is one picture, or one clip where motion is trained
+    (`words` and `polish` take theirs from the clips of `motion`).
 
     `matrix_rate` is Muon's rate for matrices and `learning_rate` AdamW's for the rest; 0: AdamW for all.
     """
@@ -36,6 +37,8 @@ class Recipe:
     family: Family
     vae: Stage
     still: Stage
+    words: Stage
+    polish: Stage
     motion: Stage
     personalised: Stage
     lora: Stage
@@ -80,7 +83,9 @@ RECIPES: dict[str, Recipe] = {
         family=DEMO,
         vae=Stage(steps=5000, batch=16, scenes=20000, learning_rate=2e-3, matrix_rate=0.02, bf16=True),
         still=Stage(steps=3600, batch=48, scenes=32000, learning_rate=2e-3, matrix_rate=0.02),
-        motion=Stage(steps=3600, batch=6, scenes=4000, learning_rate=1e-3, matrix_rate=0.015),
+        words=Stage(steps=700, batch=48, scenes=0, learning_rate=1e-3, matrix_rate=0.01, warmup=30),
+        polish=Stage(steps=800, batch=48, scenes=0, learning_rate=5e-4, matrix_rate=0.005, warmup=30),
+        motion=Stage(steps=2400, batch=4, scenes=4000, learning_rate=1e-3, matrix_rate=0.015),
         personalised=Stage(steps=600, batch=48, scenes=5000, learning_rate=3e-4, matrix_rate=0.003),
         lora=Stage(steps=600, batch=48, scenes=5000, learning_rate=2e-3),
         motion_lora=Stage(steps=200, batch=6, scenes=300, learning_rate=1e-3),
@@ -89,6 +94,8 @@ RECIPES: dict[str, Recipe] = {
         family=DEMO,
         vae=Stage(steps=6000, batch=64, scenes=60000, learning_rate=2e-3, matrix_rate=0.02, bf16=True),
         still=Stage(steps=12000, batch=384, scenes=200000, learning_rate=2e-3, matrix_rate=0.02, bf16=True),
+        words=Stage(steps=2000, batch=384, scenes=0, learning_rate=1e-3, matrix_rate=0.01, bf16=True),
+        polish=Stage(steps=2000, batch=384, scenes=0, learning_rate=5e-4, matrix_rate=0.005, bf16=True),
         motion=Stage(steps=6000, batch=24, scenes=16000, learning_rate=1e-3, matrix_rate=0.015, bf16=True),
         personalised=Stage(
             steps=1500, batch=256, scenes=30000, learning_rate=5e-4, matrix_rate=0.003, bf16=True
@@ -100,6 +107,8 @@ RECIPES: dict[str, Recipe] = {
         family=TINY,
         vae=short(8, 4, 5e-3),
         still=short(8, 8, 5e-3),
+        words=replace(short(6, 8, 1e-3), matrix_rate=0.002),
+        polish=replace(short(6, 8, 1e-3), matrix_rate=0.002),
         motion=short(6, 2, 5e-3),
         personalised=short(6, 8, 5e-3),
         lora=short(6, 8, 2e-2),

@@ -33,9 +33,12 @@ from demo.export import FILES, export
 from demo.layouts import ldm_unet, ldm_vae
 from demo.model import Denoiser, Vae
 from demo.muon import Muon, orthogonal
+from demo.restore import restore
 from demo.sheets import write_sheet
 from demo.stages.denoising import denoising_loss
+from demo.stages.motion import START
 from demo.stages.vae import normalise_latents, trained_vae
+from demo.stages.words import Taught
 from demo.store import LatentStore, latent_store, to_unit
 from demo.tokens import token_ids
 from demo.train import STAGES
@@ -214,16 +217,33 @@ class Stages(unittest.TestCase):
     def test_motion_reduces_the_loss_on_clips_and_leaves_the_rest_alone(self) -> None:
         recipe = RECIPES["test"]
         clips = self.store(Source(recipe.seed + 3, recipe.motion.scenes, frames=FRAMES))
-        without, with_motion = self.denoiser("still", True), self.denoiser("motion", True)
+        without, with_motion = self.denoiser("polish", True), self.denoiser("motion", True)
         self.assertLess(self.loss_of(with_motion, clips), self.loss_of(without, clips) - 0.005)
         trained = load_file(weights_path(self.run_all.folder, "motion"))
-        for name, tensor in load_file(weights_path(self.run_all.folder, "still")).items():
+        for name, tensor in load_file(weights_path(self.run_all.folder, "polish")).items():
             self.assertTrue(torch.equal(trained[name], tensor), name)
+
+    def test_heads_drive_the_features_of_different_motions_apart(self) -> None:
+        taught = Taught(self.denoiser("still", False))
+        ids = token_ids([f"a red star {motion} on a black background" for motion in MOTIONS])
+        noisy = torch.randn(1, 4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+        noisy, t = noisy.expand(len(ids), -1, -1, -1, -1), torch.full((len(ids),), 960)
+        optimizer = torch.optim.Adam(taught.parameters(), 3e-3)
+        losses = []
+        for _ in range(25):
+            taught.model(noisy, t, taught.model.text(ids, 0))
+            loss = taught.heads.loss(torch.arange(len(ids)))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        self.assertAlmostEqual(losses[0], np.log(len(ids)), delta=0.5)  # the words made no difference yet
+        self.assertLess(losses[-1], 0.8 * losses[0])
 
     def test_personalised_reduces_the_loss_on_its_style(self) -> None:
         recipe = RECIPES["test"]
         neon = self.store(Source(recipe.seed + 4, recipe.personalised.scenes, style="neon"))
-        before, after = self.denoiser("still", False), self.denoiser("personalised", False)
+        before, after = self.denoiser("polish", False), self.denoiser("personalised", False)
         self.assertLess(self.loss_of(after, neon), self.loss_of(before, neon) - 0.005)
 
     def test_a_resumed_run_gives_the_same_bits(self) -> None:
@@ -294,6 +314,18 @@ class Exports(unittest.TestCase):
             for name, shape in tensors.items():
                 self.assertEqual(list(files[kind][name].shape), shape, f"{kind}: {name}")
                 self.assertEqual(files[kind][name].dtype, torch.float16)
+
+    def test_are_read_back_into_the_weights_of_their_stages(self) -> None:
+        self.exported()
+        folder = finished_run().folder
+        with tempfile.TemporaryDirectory() as out:
+            stages = ("vae", "still", "words", "polish", "personalised", "motion", START)
+            restore(folder / "exported", Path(out), stages, RECIPES["test"].family)
+            for stage in stages:
+                source = {"still": "polish", "words": "polish", START: "motion"}.get(stage, stage)
+                expected = load_file(weights_path(folder, source))
+                for name, tensor in load_file(weights_path(Path(out), stage)).items():
+                    self.assertTrue(torch.equal(tensor, expected[name].half().float()), f"{stage}: {name}")
 
     def test_name_every_tensor_of_stable_diffusion(self) -> None:
         sd15 = FAMILIES[0]

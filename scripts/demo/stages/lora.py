@@ -6,7 +6,7 @@ from ..store import latent_store
 from ..training import Run, train
 from ..weights import save_tensors, weights_path
 from .denoising import denoising_loss, sampling_sheet
-from .still import trained_still
+from .still import trained_base
 from .vae import trained_vae
 
 
@@ -15,7 +15,7 @@ def train_lora(run: Run) -> None:
     vae = trained_vae(run)
     source = Source(recipe.seed + 5, stage.scenes, style="crayon")
     store = latent_store(source, vae, run.data, run.device, run.workers)
-    model = trained_still(run).requires_grad_(False)
+    model = trained_base(run).requires_grad_(False)
     adapt(model.unet, spatial_targets(model.unet), recipe.lora_rank, recipe.seed)
     loss = denoising_loss(run, model, store, stage.batch)
     if train(run, "lora", stage, model, loss, sampling_sheet(run, model, vae, frames=1)):

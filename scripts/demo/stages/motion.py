@@ -12,6 +12,9 @@ from ..weights import load_weights, save_tensors, save_weights, weights_path
 from .denoising import denoising_loss, sampling_sheet
 from .vae import trained_vae
 
+START = "motion-start"
+"""Stage folder with weights of a module that was trained before, where training shall go on from one."""
+
 
 def train_motion(run: Run) -> None:
     stage, seed = run.recipe.motion, run.recipe.seed
@@ -19,7 +22,10 @@ def train_motion(run: Run) -> None:
     source = Source(seed + 3, stage.scenes, frames=FRAMES)
     store = latent_store(source, vae, run.data, run.device, run.workers)
     model = Denoiser(run.recipe.family, motion=True)
-    load_weights(weights_path(run.folder, "still"), model, strict=False)
+    start = weights_path(run.folder, START)
+    if start.exists():
+        load_weights(start, model)
+    load_weights(weights_path(run.folder, "polish"), model, strict=False)
     model.to(run.device)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(is_motion(name))

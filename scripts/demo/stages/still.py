@@ -26,10 +26,10 @@ def train_still(run: Run) -> None:
         save_weights(run.folder, "still", model)
 
 
-def trained_still(run: Run) -> Denoiser:
-    """The result of the still stage."""
+def trained_base(run: Run) -> Denoiser:
+    """The base: text encoder and UNet after all training on stills."""
     model = Denoiser(run.recipe.family, motion=False)
-    load_weights(weights_path(run.folder, "still"), model)
+    load_weights(weights_path(run.folder, "polish"), model)
     return model.to(run.device)
 
 
@@ -39,7 +39,7 @@ def train_personalised(run: Run) -> None:
     vae = trained_vae(run)
     source = Source(seed + 4, stage.scenes, style="neon")
     store = latent_store(source, vae, run.data, run.device, run.workers)
-    model = trained_still(run)
+    model = trained_base(run)
     model.text.requires_grad_(False)
     loss = denoising_loss(run, model, store, stage.batch)
     if train(run, "personalised", stage, model, loss, sampling_sheet(run, model, vae, frames=1)):

@@ -1,0 +1,79 @@
+"""Reads published files back into the weights of their stages, so that later stages can be trained anew.
+
+Usage: python scripts/demo/restore.py [--models models/demo] [--out build/demo] [STAGE ...]
+The inverse of export.py. What was rounded to float16 stays rounded. The stage `motion-start` takes the
+published motion module as the start of a further training.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from graphs.families import Family  # noqa: E402
+
+from demo.config import RECIPES  # noqa: E402
+from demo.export import FILES  # noqa: E402
+from demo.layouts import ldm_text, ldm_unet, ldm_vae  # noqa: E402
+from demo.model import Denoiser, Vae, is_motion  # noqa: E402
+from demo.stages.motion import START  # noqa: E402
+from demo.weights import save_weights  # noqa: E402
+
+BASE_STAGES = {"still", "words", "polish"}
+Layout = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+
+
+def back(state: dict[str, Tensor], file: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+    """The tensors of `file` under the names and in the shapes of `state`."""
+    return {name: file[key].float().view_as(state[name]) for name, key in zip(state, layout(state))}
+
+
+def part(module: torch.nn.Module, prefix: str = "") -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in module.state_dict().items() if n.startswith(prefix)}
+
+
+def fill_still(model: Denoiser, base: dict[str, Tensor], unet: dict[str, Tensor]) -> None:
+    model.text.load_state_dict(back(part(model.text), base, ldm_text))
+    still = {name: tensor for name, tensor in part(model.unet).items() if not is_motion(name)}
+    model.unet.load_state_dict(back(still, unet, ldm_unet), strict=False)
+
+
+def restore(models: Path, out: Path, stages: Sequence[str], family: Family = RECIPES["cpu"].family) -> None:
+    """All stages that train the base are filled from the published one."""
+    base = load_file(models / FILES["base"])
+    if "vae" in stages:
+        vae = Vae(family)
+        # Encoder and decoder have no parameter name in common, so that the file's layout needs no prefixes.
+        for network in (vae.encoder, vae.decoder):
+            network.load_state_dict(back(part(network), base, ldm_vae))
+        save_weights(out, "vae", vae)
+    for stage in BASE_STAGES | {"personalised"}:
+        if stage in stages:
+            model = Denoiser(family, motion=False)
+            fill_still(model, base, base if stage in BASE_STAGES else load_file(models / FILES[stage]))
+            save_weights(out, stage, model)
+    for stage in {"motion", START} & set(stages):
+        model = Denoiser(family, motion=True)
+        fill_still(model, base, base)
+        motion = load_file(models / FILES["motion"])
+        model.unet.load_state_dict({n: t.float() for n, t in motion.items()}, strict=False)
+        save_weights(out, stage, model)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Published files back into the weights of their stages.")
+    parser.add_argument("stages", nargs="*", metavar="STAGE", default=["vae", "polish"])
+    parser.add_argument("--models", type=Path, default=Path("models/demo"))
+    parser.add_argument("--out", type=Path, default=Path("build/demo"))
+    options = parser.parse_args()
+    restore(options.models, options.out, options.stages)
+
+
+if __name__ == "__main__":
+    main()
