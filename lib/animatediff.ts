@@ -18,6 +18,7 @@ import type {
   LoraOptions,
   MotionVersion,
   Notice,
+  SourceInput,
 } from './options.ts';
 import { requireWritable } from './output/write.ts';
 import { software } from './package-info.ts';
@@ -155,7 +156,7 @@ export class AnimateDiff implements AsyncDisposable {
    *
    * @throws AnimateDiffError the codes of {@link load}, for the files of the adapters; `ERR_DISPOSED`
    */
-  async setLoras(loras: readonly (string | LoraOptions)[]): Promise<void> {
+  async setLoras(loras: readonly (SourceInput | LoraOptions)[]): Promise<void> {
     this.#requireOpen();
     readLoras(loras);
     await this.#turns.run(() =>

@@ -56,14 +56,25 @@ export class AnimateDiffError extends Error {
   }
 }
 
-/** Short readable form of any value for an error message: `'abc'`, `12`, `[1, 2]`, `an object`. */
+/**
+ * Short readable form of any value for an error message: `'abc'`, `12`, `[1, 2]`, `an object`. Text from a
+ * file may hold control characters, which move a terminal's cursor, and halves of characters: both are
+ * written as escapes.
+ */
 export function seen(value: unknown): string {
-  if (typeof value === 'string') return value.length > 120 ? `'${value.slice(0, 117)}…'` : `'${value}'`;
+  if (typeof value === 'string') {
+    const text = value.length > 120 ? `${value.slice(0, 117)}…` : value;
+    return `'${text.replace(/[\p{Cc}\p{Cs}]/gu, escaped)}'`;
+  }
   if (typeof value === 'bigint') return `${value}n`;
   if (value === null || ['number', 'boolean', 'undefined'].includes(typeof value)) return String(value);
   if (Array.isArray(value))
     return `[${value.slice(0, 6).map(seen).join(', ')}${value.length > 6 ? ', …' : ''}]`;
   return typeof value === 'function' ? 'a function' : 'an object';
+}
+
+function escaped(char: string): string {
+  return `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /**

@@ -1,7 +1,8 @@
 /** Checks the options of `AnimateDiff.load` and fills their defaults. Touches no file. */
 import path from 'node:path';
 import { invalidArgument } from './errors.ts';
-import type { LoadOptions, LoraOptions, MotionModuleOptions } from './options.ts';
+import { formatSource, parseSource, type SourceInput } from './hub/source.ts';
+import type { LoadOptions, LoraOptions, MotionVersion } from './options.ts';
 import {
   requireBoolean,
   requireChoice,
@@ -31,22 +32,37 @@ const KEYS: readonly (keyof LoadOptions)[] = [
 const DTYPES = ['auto', 'float32', 'bfloat16', 'float16'] as const;
 const VERSIONS = ['v1', 'v2', 'v3', 'animatelcm'] as const;
 
-function readMotionModule(value: LoadOptions['motionModule']): MotionModuleOptions | undefined {
+/** A path or another source as text. Relative paths stay relative. */
+function readSource(name: string, value: SourceInput): string {
+  if (!isAddress(value)) return requirePath(name, value);
+  requireKnownKeys(name, value, ['url', 'sha256']);
+  return formatSource(parseSource(value));
+}
+
+/** `{ url, sha256 }`, as far as its first key tells. */
+function isAddress(value: unknown): value is Exclude<SourceInput, string> {
+  return typeof value === 'object' && value !== null && 'url' in value;
+}
+
+function readMotionModule(
+  value: LoadOptions['motionModule'],
+): { readonly path: string; readonly version?: MotionVersion } | undefined {
   if (value === undefined) return undefined;
-  if (typeof value === 'string') return { path: requirePath('motionModule', value) };
+  if (typeof value === 'string' || isAddress(value)) return { path: readSource('motionModule', value) };
   requireKnownKeys('motionModule', requireObject('motionModule', value), ['path', 'version']);
-  const file = requirePath('motionModule.path', value.path);
+  const file = readSource('motionModule.path', value.path);
   if (value.version === undefined) return { path: file };
   return { path: file, version: requireChoice('motionModule.version', value.version, VERSIONS) };
 }
 
-function readLora(name: string, value: string | LoraOptions): LoraRequest {
-  const options = typeof value === 'string' ? { path: value } : requireObject(name, value);
+function readLora(name: string, value: SourceInput | LoraOptions): LoraRequest {
+  const short = typeof value === 'string' || isAddress(value);
+  const options: LoraOptions = short ? { path: value } : requireObject(name, value);
   requireKnownKeys(name, options, ['path', 'scale', 'ignoreAlpha']);
   const { scale = 1, ignoreAlpha = false } = options;
   if (!Number.isFinite(scale)) throw invalidArgument(`${name}.scale`, 'a finite number', scale);
   return {
-    path: path.resolve(requirePath(`${name}.path`, options.path)),
+    path: path.resolve(readSource(`${name}.path`, options.path)),
     scale,
     ignoreAlpha: requireBoolean(`${name}.ignoreAlpha`, ignoreAlpha),
   };
@@ -67,11 +83,11 @@ export function readLoadOptions(options: LoadOptions) {
     throw invalidArgument('device', `'auto', 'cpu', 'cuda' or 'cuda:N'`, device);
   }
   return {
-    base: path.resolve(requirePath('base', options.base)),
+    base: path.resolve(readSource('base', options.base)),
     checkpoint:
       options.checkpoint === undefined
         ? undefined
-        : path.resolve(requirePath('checkpoint', options.checkpoint)),
+        : path.resolve(readSource('checkpoint', options.checkpoint)),
     motionModule: readMotionModule(options.motionModule),
     loras: readLoras(options.loras),
     device,

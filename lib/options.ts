@@ -1,4 +1,7 @@
 /** The options of the public API and the events it reports. Defaults are stated on each field. */
+import type { SourceInput } from './hub/source.ts';
+
+export type { SourceInput };
 
 /** `cuda:N` picks one of several devices. `auto` takes CUDA when it can be used, and reports the choice. */
 export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
@@ -37,7 +40,7 @@ export interface Notice {
 
 export interface MotionModuleOptions {
   /** `.ckpt`, `.safetensors`, or a diffusers MotionAdapter folder. */
-  readonly path: string;
+  readonly path: SourceInput;
   /** Overrides the detected version; needed only where the file does not tell v1 from v3. */
   readonly version?: MotionVersion;
 }
@@ -45,7 +48,7 @@ export interface MotionModuleOptions {
 /** An adapter of the LoRA kind; what it is for is detected. */
 export interface LoraOptions {
   /** `.safetensors`, `.ckpt`, `.pt` or `.bin`. */
-  readonly path: string;
+  readonly path: SourceInput;
   /** Any finite number, negative ones included. Default 1. */
   readonly scale?: number;
   /**
@@ -68,21 +71,22 @@ export interface LoadOptions {
   /**
    * Stable Diffusion 1.5: an LDM `.safetensors` or `.ckpt`, a diffusers folder, or an archive written by
    * `bake`. Here and wherever else a model's file is named, a source that is fetched once works too:
-   * `hf:owner/repo[@revision][/file]`, `civitai:<modelVersionId>`, `https://…#sha256=…`.
+   * `hf:owner/repo[@revision][/file]`, `civitai:<modelVersionId>`, `https://…#sha256=…`, or an address and its
+   * hash as `{ url, sha256 }`.
    */
-  readonly base: string;
+  readonly base: SourceInput;
   /**
    * Personalised (DreamBooth) checkpoint laid over `base`: its UNet, and its VAE and text encoder where it
    * has them. Not needed when `base` itself is the personalised checkpoint.
    */
-  readonly checkpoint?: string;
+  readonly checkpoint?: SourceInput;
   /** Without one, the pipeline is plain Stable Diffusion and makes single images. */
-  readonly motionModule?: string | MotionModuleOptions;
+  readonly motionModule?: SourceInput | MotionModuleOptions;
   /**
    * LoRAs for UNet and text encoder, MotionLoRAs and domain adapters, as paths or with a scale each. They are
    * merged into the weights while those are read, so that sampling is as fast as without.
    */
-  readonly loras?: readonly (string | LoraOptions)[];
+  readonly loras?: readonly (SourceInput | LoraOptions)[];
   /** Default `auto`. */
   readonly device?: Device;
   /** Default `auto`. */

@@ -65,7 +65,10 @@ function flatten(issue: Issue): Issue[] {
   if (issue.code !== 'invalid_union') return [issue];
   const wrongShape = (branch: readonly Issue[]) =>
     branch.some((i) => i.path.length === 0 && (i.code === 'invalid_type' || i.code === 'invalid_value'));
-  const meant = issue.errors.find((branch) => branch.length > 0 && !wrongShape(branch));
+  // The nearest branch has the fewest issues; of several, the first.
+  const [meant] = issue.errors
+    .filter((branch) => branch.length > 0 && !wrongShape(branch))
+    .sort((a, b) => a.length - b.length);
   if (meant === undefined) return [issue];
   return meant.flatMap((i) => flatten({ ...i, path: [...issue.path, ...i.path] }));
 }
@@ -73,6 +76,8 @@ function flatten(issue: Issue): Issue[] {
 /** All schemas that can describe the value at a path. */
 function schemasAt(schema: z.core.$ZodType, path: readonly (string | number)[]): z.core.$ZodType[] {
   if (schema instanceof z.ZodOptional) return schemasAt(schema.unwrap(), path);
+  // What is written is checked before it is transformed.
+  if (schema instanceof z.ZodPipe) return schemasAt(schema.in, path);
   const [key, ...rest] = path;
   if (key === undefined) {
     return schema instanceof z.ZodUnion

@@ -4,6 +4,7 @@
  * `GenerateOptions`, plus how results are written; the JSON Schema for editors is derived from here.
  */
 import { z } from 'zod';
+import { formatSource, parseSource } from '../hub/source.ts';
 import {
   BETA_SCHEDULES,
   CLIP_FORMATS,
@@ -37,6 +38,24 @@ const count = (max: number, what = 'an integer') =>
 const text = () => expecting(z.string(), 'text (in quotes if it looks like a number, a list or a mapping)');
 
 const file = () => expecting(z.string().min(1), 'the path of a file or folder');
+
+const addressText = z
+  .string()
+  .regex(/^https?:\/\/[^\s#]+$/)
+  .refine((value) => URL.canParse(value));
+
+/** An address with its hash beside it becomes the one text that stands for both. */
+const addressSchema = z
+  .strictObject({
+    url: expecting(addressText, 'an http: or https: address without #').describe('Where the file is.'),
+    sha256: expecting(z.string().regex(/^[0-9a-fA-F]{64}$/), '64 hexadecimal digits').describe(
+      'What the file must hash to, whoever sends it.',
+    ),
+  })
+  .transform((address) => formatSource(parseSource(address)));
+
+/** Where a file of a model comes from. */
+const source = () => expecting(z.union([file(), addressSchema]), 'the path of a file or folder, or a source');
 
 const pixels = () =>
   expecting(z.int().min(8).max(4096).multipleOf(8), 'pixels, a multiple of 8 from 8 to 4096');
@@ -83,16 +102,18 @@ const schedulerSchema = z.union([
 
 const motionModuleSchema = z.union([
   file(),
+  addressSchema,
   z.strictObject({
-    path: file(),
+    path: source(),
     version: oneOf(MOTION_VERSIONS).optional().describe('Only where the file does not tell v1 from v3.'),
   }),
 ]);
 
 const loraSchema = z.union([
   file(),
+  addressSchema,
   z.strictObject({
-    path: file(),
+    path: source(),
     scale: expecting(z.number(), 'a finite number').optional().describe('Default: 1. May be negative.'),
     ignoreAlpha: expecting(z.boolean(), 'true or false')
       .optional()
@@ -102,10 +123,10 @@ const loraSchema = z.union([
 
 /** Keys of `LoadOptions`: which files make the model, and where it runs. */
 const loadShape = {
-  base: file()
+  base: source()
     .optional()
     .describe('Stable Diffusion 1.5: an LDM .safetensors or .ckpt, a diffusers folder, or a baked archive.'),
-  checkpoint: file().optional().describe('Personalised (DreamBooth) checkpoint laid over the base.'),
+  checkpoint: source().optional().describe('Personalised (DreamBooth) checkpoint laid over the base.'),
   motionModule: expecting(motionModuleSchema, 'a path, or a mapping with path and version')
     .optional()
     .describe('Motion module file or MotionAdapter folder. Without one, single images are made.'),

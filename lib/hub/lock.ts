@@ -60,8 +60,8 @@ async function acquire(file: string, options: LockOptions): Promise<string> {
       options.signal?.throwIfAborted();
       if (await linked(draft, file)) return token;
       const other = await readHolder(file);
-      if (other !== undefined && (await isStale(file, other, options.stale ?? 60_000))) {
-        await takeAway(file, other.token);
+      if (await isStale(file, other, options.stale ?? 60_000)) {
+        await takeAway(file, other?.token);
         continue;
       }
       if (!waited)
@@ -85,14 +85,16 @@ async function linked(draft: string, file: string): Promise<boolean> {
 
 async function readHolder(file: string): Promise<Holder | undefined> {
   try {
-    return JSON.parse(await readFile(file, 'utf8')) as Holder;
+    const holder = JSON.parse(await readFile(file, 'utf8')) as Holder | null;
+    return typeof holder?.token === 'string' && Number.isInteger(holder.pid) ? holder : undefined;
   } catch {
     return undefined;
   }
 }
 
-async function isStale(file: string, holder: Holder, limit: number): Promise<boolean> {
-  if (holder.host === os.hostname() && !isAlive(holder.pid)) return true;
+/** A lock without a holder is one whose content a crash lost; only its age tells then. */
+async function isStale(file: string, holder: Holder | undefined, limit: number): Promise<boolean> {
+  if (holder !== undefined && holder.host === os.hostname() && !isAlive(holder.pid)) return true;
   const touched = await stat(file).catch(() => undefined);
   return touched !== undefined && Date.now() - touched.mtimeMs > limit;
 }
@@ -107,7 +109,7 @@ function isAlive(pid: number): boolean {
 }
 
 /** Removes the lock of `token`, and gives it back if another process has replaced it meanwhile. */
-async function takeAway(file: string, token: string): Promise<void> {
+async function takeAway(file: string, token: string | undefined): Promise<void> {
   const aside = `${file}.${randomUUID()}`;
   await rename(file, aside).catch(() => {});
   const taken = await readHolder(aside);

@@ -205,6 +205,8 @@ function parseUrl(text: string, given: string | undefined): UrlSource {
   const url = parseAddress(text);
   const written = /^#sha256=([0-9a-f]+)$/i.exec(url.hash)?.[1];
   const sha256 = (given ?? written ?? '').toLowerCase();
+  if (given !== undefined && written !== undefined && written.toLowerCase() !== sha256)
+    throw wrongSource(text, `it has another SHA-256 than ${seen(given)} beside it`, 'url');
   if (!HEXADECIMAL.test(sha256)) {
     const problem =
       sha256 === ''

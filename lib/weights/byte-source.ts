@@ -2,7 +2,7 @@
  * Random access to the bytes of a weight file. Readers ask for small ranges (headers); a range outside the
  * file is a damaged file, never a short result.
  */
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { AnimateDiffError } from '../errors.ts';
@@ -38,13 +38,25 @@ export async function withBytes<T>(file: string, use: (bytes: ByteSource) => Pro
 
 async function openRegularFile(file: string): Promise<FileHandle> {
   try {
-    const info = await stat(file);
-    if (info.isFile()) return await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
-    const what = info.isDirectory() ? 'is a folder, not a weight file' : 'is not a regular file';
-    throw unreadableFormat(file, what, 'Give the path of a .safetensors or .ckpt file.');
+    // Before it is opened, since opening a device may do something; and after, since the path may have changed.
+    requireRegular(file, await stat(file));
+    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      requireRegular(file, await handle.stat());
+      return handle;
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
   } catch (error) {
     throw error instanceof AnimateDiffError ? error : cannotRead(file, error);
   }
+}
+
+function requireRegular(file: string, info: Stats): void {
+  if (info.isFile()) return;
+  const what = info.isDirectory() ? 'is a folder, not a file' : 'is not a regular file';
+  throw unreadableFormat(file, what, 'Give the path of a file.');
 }
 
 /** The error for a path that cannot be opened or listed. */

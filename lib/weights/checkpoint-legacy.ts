@@ -3,7 +3,7 @@
  * number, protocol version, system, object, storage keys), then each storage as its int64 element count and
  * its raw elements.
  */
-import { AnimateDiffError } from '../errors.ts';
+import { AnimateDiffError, seen } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
 import type { CheckpointContents } from './checkpoint.ts';
 import { corruptFile, unreadableFormat, unsafePickle } from './file-errors.ts';
@@ -91,16 +91,16 @@ async function locateStorages(
   const places = new Map<string, { offset: number; bytes: number }>();
   let position = end;
   for (const key of keys) {
+    if (places.has(key)) throw corruptFile(bytes.path, `it lists storage ${seen(key)} twice`);
     const owner = owners.get(key);
-    if (owner === undefined)
-      throw corruptFile(bytes.path, `storage '${key.slice(0, 60)}' is used by no tensor`);
+    if (owner === undefined) throw corruptFile(bytes.path, `storage ${seen(key)} is used by no tensor`);
     const count = Number((await bytes.read(position, COUNT_BYTES)).readBigUInt64LE());
     const length = count * owner.type.bytes;
     const offset = position + COUNT_BYTES;
     if (!(offset + length <= bytes.size)) {
       throw corruptFile(
         bytes.path,
-        `storage '${key}' claims ${count} elements, more than the file has left`,
+        `storage ${seen(key)} claims ${count} elements, more than the file has left`,
         {
           reason: 'truncated',
         },
@@ -114,7 +114,7 @@ async function locateStorages(
     if (view === undefined || root === undefined) continue;
     const start = view.offset * type.bytes;
     if (start + length * type.bytes > root.bytes)
-      throw corruptFile(bytes.path, `storage '${key}' leaves its root`);
+      throw corruptFile(bytes.path, `storage ${seen(key)} leaves its root`);
     places.set(key, { offset: root.offset + start, bytes: length * type.bytes });
   }
   return places;

@@ -2,6 +2,7 @@
  * The zip format of torch checkpoints (torch 1.6 and later): `<name>/data.pkl` holds the object,
  * `<name>/data/<key>` one storage each, `<name>/byteorder` the byte order.
  */
+import { seen } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
 import type { CheckpointContents } from './checkpoint.ts';
 import { corruptFile, unreadableFormat, unsafePickle } from './file-errors.ts';
@@ -63,7 +64,7 @@ async function checkByteOrder(bytes: ByteSource, archive: ZipArchive, root: stri
   if (order === 'little') return;
   throw unreadableFormat(
     bytes.path,
-    `stores its numbers in the byte order '${order.slice(0, 20)}', not 'little'`,
+    `stores its numbers in the byte order ${seen(order.slice(0, 20))}, not 'little'`,
     'Load it with torch on a little-endian machine and save it again.',
   );
 }
@@ -71,7 +72,7 @@ async function checkByteOrder(bytes: ByteSource, archive: ZipArchive, root: stri
 async function readEntry(bytes: ByteSource, archive: ZipArchive, name: string): Promise<Buffer> {
   const size = archive.size(name) ?? 0;
   if (size > MAX_PICKLE_BYTES)
-    throw unsafePickle(bytes.path, `${name} has ${size} bytes, over ${MAX_PICKLE_BYTES}`);
+    throw unsafePickle(bytes.path, `${seen(name)} has ${size} bytes, over ${MAX_PICKLE_BYTES}`);
   return bytes.read(await archive.dataStart(name), size);
 }
 
@@ -87,7 +88,7 @@ async function locateStorages(
     const offset = await archive.dataStart(name);
     const bytes = archive.size(name) ?? 0;
     if (length * type.bytes > bytes) {
-      throw corruptFile(file, `storage '${key}' has ${bytes} bytes instead of ${length * type.bytes}`);
+      throw corruptFile(file, `storage ${seen(key)} has ${bytes} bytes instead of ${length * type.bytes}`);
     }
     places.set(key, { offset, bytes });
   }

@@ -42,7 +42,7 @@ function toTensorFile(
   format: 'checkpoint' | 'checkpoint-legacy',
   { root, places }: CheckpointContents,
 ): TensorFile {
-  const { tensors, metadata } = findStateDict(root);
+  const { tensors, metadata } = findStateDict(bytes.path, root);
   if (tensors.size === 0) {
     throw unreadableFormat(
       bytes.path,

@@ -2,10 +2,10 @@
  * Reader of diffusers folders: a pipeline (`model_index.json` with `unet/`, `vae/`, `text_encoder/`) or one
  * component such as a MotionAdapter (`config.json` beside the weights). Weights may be sharded.
  */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { AnimateDiffError } from '../errors.ts';
-import { cannotRead } from './byte-source.ts';
+import { AnimateDiffError, seen } from '../errors.ts';
+import { cannotRead, withBytes } from './byte-source.ts';
 import { corruptFile, unreadableFormat } from './file-errors.ts';
 import { readTensorFile } from './tensor-file.ts';
 import type { TensorFile, TensorSource } from './types.ts';
@@ -109,7 +109,7 @@ async function readShards(folder: string, indexName: string): Promise<TensorFile
     shards.set(file, shard);
     const source = shard.tensors.get(tensor);
     if (source === undefined)
-      throw corruptFile(file, `it lacks tensor '${tensor}', which ${indexName} places there`);
+      throw corruptFile(file, `it lacks tensor ${seen(tensor)}, which ${indexName} places there`);
     tensors.set(tensor, source);
   }
   const sizes = [...shards.values()].map(({ size }) => size);
@@ -124,12 +124,9 @@ function shardPath(indexFile: string, name: unknown): string {
     name === '' ||
     path.basename(name) !== name ||
     name === '..' ||
-    name.includes('\\')
+    /[\\\p{Cc}]/u.test(name)
   ) {
-    throw corruptFile(
-      indexFile,
-      `its weight_map names '${String(name).slice(0, 120)}', which is no file beside it`,
-    );
+    throw corruptFile(indexFile, `its weight_map names ${seen(name)}, which is no file beside it`);
   }
   return path.join(path.dirname(indexFile), name);
 }
@@ -198,12 +195,10 @@ async function readJson(file: string): Promise<JsonObject> {
   throw corruptFile(file, 'it is not a JSON object');
 }
 
-async function readText(file: string): Promise<string> {
-  try {
-    const { size } = await stat(file);
-    if (size <= MAX_JSON_BYTES) return await readFile(file, 'utf8');
-  } catch (error) {
-    throw cannotRead(file, error);
-  }
-  throw corruptFile(file, `it is over ${MAX_JSON_BYTES} bytes long`);
+/** By way of {@link withBytes}: a pipe or a device under the name of a config would block, or never end. */
+function readText(file: string): Promise<string> {
+  return withBytes(file, async (bytes) => {
+    if (bytes.size > MAX_JSON_BYTES) throw corruptFile(file, `it is over ${MAX_JSON_BYTES} bytes long`);
+    return (await bytes.read(0, bytes.size)).toString('utf8');
+  });
 }

@@ -1,35 +1,44 @@
 /**
  * One pass over the text of a safetensors header before it is parsed. It finds what `JSON.parse` does not
- * tell: names that occur twice (the last would silently win) and nesting that no header has.
+ * tell: keys that occur twice (the last would silently win) and nesting that no header has.
  */
+import { seen } from '../errors.ts';
 
 /** `{ tensor: { shape: [ … ] } }` */
 const MAX_DEPTH = 3;
 
-const OPENING = '{[';
-const CLOSING = '}]';
+const [QUOTE, BACKSLASH, COLON] = [0x22, 0x5c, 0x3a];
+const [OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET] = [0x7b, 0x7d, 0x5b, 0x5d];
 
 /** What is wrong with the header, or `undefined`. Text that is not JSON may pass; the parser refuses it. */
 export function scanHeader(text: string): string | undefined {
   if (!text.startsWith('{')) return 'its header does not start with {';
-  const names = new Set<string>();
-  let depth = 0;
+  /** Keys so far of each object that is open, the outermost first; of arrays none. */
+  const keys: Set<string>[] = [];
   let lastString = '';
   for (let at = 0; at < text.length; at++) {
-    const char = text.charAt(at);
-    if (char === '"') {
-      const end = stringEnd(text, at);
-      lastString = text.slice(at, end);
-      at = end - 1;
-    } else if (OPENING.includes(char)) {
-      depth += 1;
-      if (depth > MAX_DEPTH) return `its header is nested deeper than ${MAX_DEPTH} levels`;
-    } else if (CLOSING.includes(char)) {
-      depth -= 1;
-    } else if (char === ':' && depth === 1) {
-      const name = unescaped(lastString);
-      if (names.has(name)) return `its header names '${name.slice(0, 120)}' twice`;
-      names.add(name);
+    switch (text.charCodeAt(at)) {
+      case QUOTE: {
+        const end = stringEnd(text, at);
+        lastString = text.slice(at, end);
+        at = end - 1;
+        break;
+      }
+      case OPEN_BRACE:
+      case OPEN_BRACKET:
+        if (keys.length === MAX_DEPTH) return `its header is nested deeper than ${MAX_DEPTH} levels`;
+        keys.push(new Set());
+        break;
+      case CLOSE_BRACE:
+      case CLOSE_BRACKET:
+        keys.pop();
+        break;
+      case COLON: {
+        const key = unescaped(lastString);
+        if (keys.at(-1)?.has(key)) return `its header names ${seen(key)} twice`;
+        keys.at(-1)?.add(key);
+        break;
+      }
     }
   }
   return undefined;
@@ -47,10 +56,14 @@ function unescaped(source: string): string {
 
 /** Index after the closing quote of the string that starts at `start`, or the end of the text. */
 function stringEnd(text: string, start: number): number {
-  for (let at = start + 1; at < text.length; at++) {
-    const char = text.charAt(at);
-    if (char === '\\') at += 1;
-    else if (char === '"') return at + 1;
-  }
-  return text.length;
+  let end = text.indexOf('"', start + 1);
+  while (end >= 0 && isEscaped(text, end)) end = text.indexOf('"', end + 1);
+  return end < 0 ? text.length : end + 1;
+}
+
+/** True when an odd number of backslashes stands before a character. */
+function isEscaped(text: string, at: number): boolean {
+  let first = at;
+  while (text.charCodeAt(first - 1) === BACKSLASH) first -= 1;
+  return (at - first) % 2 === 1;
 }

@@ -26,12 +26,21 @@ export class PyObject {
   readonly args: readonly unknown[];
   /** What BUILD would have set: usually the attributes as a dict. */
   state: unknown;
-  /** Items that were set or appended on it, for subclasses of dict and list. */
-  readonly entries: PyDict = new Map();
+  #entries?: PyDict;
 
   constructor(callable: unknown, args: readonly unknown[]) {
     this.callable = callable;
     this.args = args;
+  }
+
+  /** Items that were set or appended on it, for subclasses of dict and list. Most objects never have any. */
+  get entries(): PyDict {
+    this.#entries ??= new Map();
+    return this.#entries;
+  }
+
+  get hasEntries(): boolean {
+    return this.#entries !== undefined && this.#entries.size > 0;
   }
 }
 

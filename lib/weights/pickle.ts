@@ -8,8 +8,17 @@ import { PickleInput } from './pickle-input.ts';
 import { OPCODES } from './pickle-opcodes.ts';
 import { type PickleHost, PyGlobal, PyObject, PyTuple } from './pickle-values.ts';
 
-/** Real checkpoints stay far below: about 30 opcodes, 12 objects and 10 memo entries per tensor. */
-const LIMITS = { opcodes: 10_000_000, objects: 1_000_000, memo: 2_000_000, stack: 1_000_000 };
+/**
+ * Real checkpoints stay far below: about 30 opcodes, 15 objects, 10 memo entries and 12 arguments per tensor.
+ * `arguments` counts what the host looks at: one dict of a million items may be an argument a million times.
+ */
+const LIMITS = {
+  opcodes: 10_000_000,
+  objects: 2_000_000,
+  memo: 2_000_000,
+  stack: 1_000_000,
+  arguments: 5_000_000,
+};
 
 /** State of one run, as the opcodes see it. */
 export class PickleMachine {
@@ -21,6 +30,7 @@ export class PickleMachine {
   readonly #marks: number[] = [];
   readonly #memo = new Map<number, unknown>();
   #objects = 0;
+  #arguments = 0;
 
   constructor(input: PickleInput, host: PickleHost) {
     this.input = input;
@@ -84,8 +94,15 @@ export class PickleMachine {
 
   /** Result of a call: from the host when it knows the callable, else an inert object. */
   call(callable: unknown, args: readonly unknown[]): void {
-    const known = callable instanceof PyGlobal ? this.host.call(callable, args) : undefined;
+    const known = callable instanceof PyGlobal ? this.#hostCall(callable, args) : undefined;
     this.pushNew(known ?? new PyObject(callable, args));
+  }
+
+  #hostCall(callable: PyGlobal, args: readonly unknown[]): unknown {
+    this.#arguments += args.reduce<number>((sum, value) => sum + itemCount(value), args.length);
+    if (this.#arguments > LIMITS.arguments)
+      this.fail(`its calls have more than ${LIMITS.arguments} arguments`);
+    return this.host.call(callable, args);
   }
 
   /** The items of a tuple on top of the stack. */
@@ -98,6 +115,13 @@ export class PickleMachine {
   #fence(): number {
     return this.#marks.at(-1) ?? 0;
   }
+}
+
+/** Items of a container that a call may copy. */
+function itemCount(value: unknown): number {
+  if (value instanceof PyTuple) return value.items.length;
+  if (Array.isArray(value)) return value.length;
+  return value instanceof Map ? value.size : 0;
 }
 
 /**

@@ -3,14 +3,19 @@
  * little-endian header length, a JSON header, tensor data. As strict as the reference reader: offsets in
  * range, without overlaps or holes, equal to dtype × shape. Only the header is read.
  */
+import { seen } from '../errors.ts';
 import { type ByteSource, withBytes } from './byte-source.ts';
 import { corruptFile, unreadableFormat } from './file-errors.ts';
 import { scanHeader } from './header-scan.ts';
 import { elementCount, shapeText } from './shapes.ts';
+import { MAX_NAME, shortName } from './tensor-name.ts';
 import { DTYPE_BYTES, type DType, type TensorFile, type TensorSource } from './types.ts';
 
-/** The reference reader refuses longer headers too. */
-const MAX_HEADER_BYTES = 100_000_000;
+/**
+ * The reference reader takes up to 100 MB. Headers of this package's models stay below 2 MB, with a trainer's
+ * metadata; what is parsed takes some eight times as much memory as the header.
+ */
+const MAX_HEADER_BYTES = 32 << 20;
 const LENGTH_BYTES = 8;
 
 /** Element types of the format that no network of this package uses. */
@@ -83,22 +88,26 @@ function parseHeader(file: string, text: string): Record<string, unknown> {
 }
 
 function checkEntry(file: string, name: string, value: unknown): Entry {
-  const bad = (what: string) => corruptFile(file, `tensor '${name}' ${what}`, { tensor: name });
+  const bad = (what: string) =>
+    corruptFile(file, `tensor ${seen(name)} ${what}`, { tensor: shortName(name) });
+  if (name.length > MAX_NAME) throw bad(`has a name of ${name.length} characters, over ${MAX_NAME}`);
+  // The reference reader (serde_json) refuses them too.
+  if (/\p{Cs}/u.test(name)) throw bad('has half a character (a lone surrogate) in its name');
   if (typeof value !== 'object' || value === null) throw bad('has no description');
   const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
   if (!isDType(dtype)) {
     if (typeof dtype !== 'string' || !UNUSED_DTYPES.includes(dtype))
-      throw bad(`has the unknown dtype ${dtype}`);
+      throw bad(`has the unknown dtype ${seen(dtype)}`);
     throw unreadableFormat(
       file,
-      `stores tensor '${name}' as ${dtype}, which is not supported`,
+      `stores tensor ${seen(name)} as ${dtype}, which is not supported`,
       'Convert it to F16, BF16 or F32.',
       { tensor: name, dtype },
     );
   }
   if (!Array.isArray(shape)) throw bad('has no shape');
   const count = elementCount(shape);
-  if (count === undefined) throw bad(`has the impossible shape ${shapeText(shape.slice(0, 8))}`);
+  if (count === undefined) throw bad(`has the impossible shape ${shapeText(shape)}`);
   if (!isOffsets(offsets)) throw bad('has no valid data_offsets');
   const [begin, end] = offsets;
   if (end - begin !== count * DTYPE_BYTES[dtype]) {
@@ -124,15 +133,15 @@ function checkLayout(file: string, entries: readonly Entry[], dataBytes: number)
   let reached = 0;
   for (const { name, begin, end } of entries.toSorted((a, b) => a.begin - b.begin || a.end - b.end)) {
     if (end > dataBytes) {
-      throw corruptFile(file, `tensor '${name}' ends at byte ${end} of ${dataBytes} bytes of data`, {
+      throw corruptFile(file, `tensor ${seen(name)} ends at byte ${end} of ${dataBytes} bytes of data`, {
         tensor: name,
         reason: 'truncated',
       });
     }
     if (begin < reached)
-      throw corruptFile(file, `tensor '${name}' overlaps the one before it`, { tensor: name });
+      throw corruptFile(file, `tensor ${seen(name)} overlaps the one before it`, { tensor: name });
     if (begin > reached) {
-      throw corruptFile(file, `${begin - reached} bytes before tensor '${name}' belong to no tensor`);
+      throw corruptFile(file, `${begin - reached} bytes before tensor ${seen(name)} belong to no tensor`);
     }
     reached = end;
   }
@@ -147,7 +156,7 @@ function checkMetadata(file: string, metadata: unknown): Record<string, string> 
   }
   const entries = Object.entries(metadata as Record<string, unknown>);
   const bad = entries.find(([, value]) => typeof value !== 'string');
-  if (bad !== undefined) throw corruptFile(file, `its metadata '${bad[0]}' is not a string`);
+  if (bad !== undefined) throw corruptFile(file, `its metadata ${seen(bad[0])} is not a string`);
   return Object.fromEntries(entries) as Record<string, string>;
 }
 

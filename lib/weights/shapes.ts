@@ -1,8 +1,17 @@
 /** Arithmetic on tensor shapes that stays exact: products beyond 2^53 are refused instead of rounded. */
 import { DTYPE_BYTES, type Recipe, type TensorSource } from './types.ts';
 
-/** Number of elements, or `undefined` when a size is no non-negative integer or the product is not exact. */
+/** Torch reduces over 64 axes at most (ATen/WrapDimUtilsMulti.h, `dim_bitset_size`). */
+export const MAX_AXES = 64;
+
+const SHOWN_AXES = 8;
+
+/**
+ * Number of elements, or `undefined` when there are over 64 axes, a size is no non-negative integer, or the
+ * product is not exact.
+ */
 export function elementCount(shape: readonly number[]): number | undefined {
+  if (shape.length > MAX_AXES) return undefined;
   if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0)) return undefined;
   if (shape.includes(0)) return 0;
   let count = 1;
@@ -25,9 +34,10 @@ export function recipeBytes(recipe: Recipe): number {
   return [recipe.source, ...sources].reduce((sum, source) => sum + (source ? tensorBytes(source) : 0), 0);
 }
 
-/** `[320, 4, 3, 3]` */
+/** `[320, 4, 3, 3]`; of long shapes the first eight sizes. */
 export function shapeText(shape: readonly number[]): string {
-  return `[${shape.join(', ')}]`;
+  const more = shape.length > SHOWN_AXES ? ', …' : '';
+  return `[${shape.slice(0, SHOWN_AXES).join(', ')}${more}]`;
 }
 
 /** True when two shapes differ at most in trailing ones: a linear layer and a 1×1 convolution. */

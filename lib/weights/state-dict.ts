@@ -2,7 +2,9 @@
  * Finds the state dict in what a checkpoint's pickle holds. Trainers wrap it (`state_dict`, `module`, …) and
  * put optimizers, counters and configurations beside it; nested dicts become dotted names.
  */
+import { unsafePickle } from './file-errors.ts';
 import { type PyDict, PyObject } from './pickle-values.ts';
+import { MAX_NAME } from './tensor-name.ts';
 import { TensorRef } from './torch-objects.ts';
 
 export interface StateDict {
@@ -38,18 +40,22 @@ const MAX_WRAPPERS = 4;
 const MAX_METADATA = 1000;
 const MAX_METADATA_LENGTH = 4000;
 
-/** The tensors of a checkpoint by name, in file order. Each container is visited once, so cycles end. */
-export function findStateDict(root: unknown): StateDict {
+/**
+ * The tensors of a checkpoint by name, in file order. Each container is visited once, so that cycles end and
+ * time is bounded by the size of the pickle. Throws ERR_PICKLE for names that are too long.
+ */
+export function findStateDict(file: string, root: unknown): StateDict {
   const metadata = new Map<string, string>();
+  const hasTensors = tensorSearch();
   let dict = asDict(root);
   for (let level = 0; dict !== undefined && level < MAX_WRAPPERS; level++) {
     collectScalars(dict, metadata);
-    const inner = wrappedDict(dict);
+    const inner = wrappedDict(dict, hasTensors);
     if (inner === undefined) break;
     dict = inner;
   }
   const tensors = new Map<string, TensorRef>();
-  if (dict !== undefined) flatten(dict, '', 0, tensors, new Set());
+  if (dict !== undefined) flatten(file, dict, '', 0, tensors, new Set());
   return { tensors, metadata: Object.fromEntries(metadata) };
 }
 
@@ -57,39 +63,45 @@ export function findStateDict(root: unknown): StateDict {
 function asDict(value: unknown): PyDict | undefined {
   if (value instanceof Map) return value;
   if (!(value instanceof PyObject)) return undefined;
-  if (value.entries.size > 0) return value.entries;
+  if (value.hasEntries) return value.entries;
   return value.state instanceof Map ? value.state : undefined;
 }
 
-function wrappedDict(dict: PyDict): PyDict | undefined {
+type HasTensors = (dict: PyDict | undefined) => boolean;
+
+function wrappedDict(dict: PyDict, hasTensors: HasTensors): PyDict | undefined {
   const names = hasTensors(dict) ? WRAPPERS.slice(0, 1) : WRAPPERS;
   for (const name of names) {
     const inner = asDict(dict.get(name));
-    if (inner !== undefined && (hasTensors(inner) || [...inner.values()].some(holdsTensors))) return inner;
+    if (inner === undefined) continue;
+    if (hasTensors(inner) || [...inner.values()].some((value) => hasTensors(asDict(value)))) return inner;
   }
   return undefined;
 }
 
-function holdsTensors(value: unknown): boolean {
-  const dict = asDict(value);
-  return dict !== undefined && hasTensors(dict);
-}
-
-function hasTensors(dict: PyDict): boolean {
-  for (const value of dict.values()) if (value instanceof TensorRef) return true;
-  return false;
+/** Whether a dict has tensors among its values. Each is searched once: a pickle may refer to one many times. */
+function tensorSearch(): HasTensors {
+  const known = new Map<PyDict, boolean>();
+  return (dict) => {
+    if (dict === undefined) return false;
+    const answer = known.get(dict) ?? [...dict.values()].some((value) => value instanceof TensorRef);
+    known.set(dict, answer);
+    return answer;
+  };
 }
 
 function collectScalars(dict: PyDict, metadata: Map<string, string>): void {
   for (const [key, value] of dict) {
     if (metadata.size >= MAX_METADATA) return;
-    if (typeof key === 'string' && ['string', 'number', 'bigint', 'boolean'].includes(typeof value)) {
+    if (typeof key !== 'string' || key.length > MAX_NAME) continue;
+    if (['string', 'number', 'bigint', 'boolean'].includes(typeof value)) {
       metadata.set(key, String(value).slice(0, MAX_METADATA_LENGTH));
     }
   }
 }
 
 function flatten(
+  file: string,
   dict: PyDict,
   prefix: string,
   depth: number,
@@ -103,11 +115,14 @@ function flatten(
     if (depth === 0 && TRAINING_STATE.test(String(key))) continue;
     const name = prefix === '' ? String(key) : `${prefix}.${key}`;
     if (value instanceof TensorRef) {
+      if (name.length > MAX_NAME)
+        throw unsafePickle(file, `the name of a tensor has over ${MAX_NAME} characters`);
       if (!tensors.has(name)) tensors.set(name, value);
       continue;
     }
     const inner = asDict(value);
     if (inner === undefined) continue;
-    flatten(inner, MODULE_INTERNALS.includes(String(key)) ? prefix : name, depth + 1, tensors, visited);
+    const path = MODULE_INTERNALS.includes(String(key)) ? prefix : name;
+    flatten(file, inner, path, depth + 1, tensors, visited);
   }
 }

@@ -1,4 +1,5 @@
 /** Turns the tensors of a checkpoint, which are views of storages, into places in the file. */
+import { seen } from '../errors.ts';
 import { corruptFile, unreadableFormat } from './file-errors.ts';
 import { elementCount, shapeText } from './shapes.ts';
 import type { TensorRef } from './torch-objects.ts';
@@ -23,24 +24,24 @@ function placeTensor(file: string, name: string, tensor: TensorRef, places: Stor
   const { storage, type, offset, shape, strides } = tensor;
   const place = places.get(storage.key);
   if (place === undefined)
-    throw corruptFile(file, `tensor '${name}' lies in storage '${storage.key}', which is missing`);
+    throw corruptFile(file, `tensor ${seen(name)} lies in storage ${seen(storage.key)}, which is missing`);
   if (type.dtype === undefined) {
     throw unreadableFormat(
       file,
-      `stores tensor '${name}' as ${type.name}, which is not supported`,
+      `stores tensor ${seen(name)} as ${type.name}, which is not supported`,
       'Convert it to float16, bfloat16 or float32.',
       { tensor: name, dtype: type.name },
     );
   }
   const last = lastElement(shape, strides);
   if (elementCount(shape) === undefined || last === undefined) {
-    throw corruptFile(file, `tensor '${name}' has the impossible shape ${shapeText(shape)}`, {
+    throw corruptFile(file, `tensor ${seen(name)} has the impossible shape ${shapeText(shape)}`, {
       tensor: name,
     });
   }
   const end = (offset + last + 1) * type.bytes;
   if (last >= 0 && end > place.bytes) {
-    throw corruptFile(file, `tensor '${name}' needs ${end} bytes of a storage with ${place.bytes}`, {
+    throw corruptFile(file, `tensor ${seen(name)} needs ${end} bytes of a storage with ${place.bytes}`, {
       tensor: name,
     });
   }

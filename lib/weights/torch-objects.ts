@@ -2,8 +2,10 @@
  * The few names that torch writes into the pickles of its checkpoints (torch/serialization.py and
  * torch/_utils.py): storages, tensor rebuilders, ordered dicts. Everything else stays inert.
  */
+import { seen } from '../errors.ts';
 import { unreadableFormat, unsafePickle } from './file-errors.ts';
 import { type PickleHost, type PyDict, PyGlobal, PyTuple } from './pickle-values.ts';
+import { MAX_AXES } from './shapes.ts';
 import type { DType } from './types.ts';
 
 /** Elements of a storage or a tensor. `dtype` is missing for types that no network of this package uses. */
@@ -89,6 +91,9 @@ const toElementType = ([, name, bytes, dtype]: (typeof ELEMENT_TYPES)[number]): 
 const STORAGE_TYPES = new Map(ELEMENT_TYPES.map((row) => [row[0], toElementType(row)]));
 const TENSOR_TYPES = new Map(ELEMENT_TYPES.map((row) => [row[1], toElementType(row)]));
 
+/** Longest name of a class that a storage may have. */
+const MAX_TYPE_PATH = 100;
+
 type Call = (file: string, args: readonly unknown[]) => unknown;
 
 const REBUILDERS: Readonly<Record<string, Call>> = {
@@ -137,13 +142,12 @@ function pickledClass(id: unknown): PyGlobal | undefined {
 /** `('storage', type, key, location, length)`, and in legacy files `(view key, offset, length)` or None. */
 function toStorage(file: string, id: unknown): StorageRef {
   const [tag, type, key, location, length, view] = id instanceof PyTuple ? id.items : [];
-  const elementType =
-    type instanceof PyGlobal ? STORAGE_TYPES.get(type.path.replace(/^torch\.(\w+\.)*/, '')) : undefined;
+  const elementType = type instanceof PyGlobal ? storageType(type.path) : undefined;
   if (tag !== 'storage' || typeof key !== 'string') {
     throw unsafePickle(file, 'it refers to something outside of it that is no storage');
   }
   if (elementType === undefined || Number.isNaN(integer(length))) {
-    throw unsafePickle(file, `storage '${key.slice(0, 60)}' has an unknown type or length`);
+    throw unsafePickle(file, `storage ${seen(key)} has an unknown type or length`);
   }
   if (location === 'meta') {
     throw unreadableFormat(
@@ -155,9 +159,14 @@ function toStorage(file: string, id: unknown): StorageRef {
   if (!(view instanceof PyTuple)) return new StorageRef(key, elementType, integer(length));
   const [root, offset, viewLength] = view.items;
   if (typeof root !== 'string' || Number.isNaN(integer(offset)) || Number.isNaN(integer(viewLength))) {
-    throw unsafePickle(file, `storage '${key.slice(0, 60)}' is a malformed view`);
+    throw unsafePickle(file, `storage ${seen(key)} is a malformed view`);
   }
   return new StorageRef(key, elementType, integer(viewLength), { key: root, offset: integer(offset) });
+}
+
+/** `torch.FloatStorage`, `torch.storage.UntypedStorage`. Looked up once per tensor, so that a long path must not cost. */
+function storageType(path: string): ElementType | undefined {
+  return path.length > MAX_TYPE_PATH ? undefined : STORAGE_TYPES.get(path.replace(/^torch\.(\w+\.)*/, ''));
 }
 
 /** `(storage, offset, size, stride, …)`. Arguments of another form leave an inert object. */
@@ -167,14 +176,13 @@ function rebuildTensor(file: string, args: readonly unknown[], dtype?: unknown):
     return undefined;
   const type =
     dtype instanceof PyGlobal ? TENSOR_TYPES.get(dtype.path.replace(/^torch\./, '')) : storage.type;
-  const [shape, strides] = [size.items.map(integer), stride.items.map(integer)];
-  const numbers = [integer(offset), ...shape, ...strides];
-  if (type === undefined || shape.length !== strides.length || numbers.some(Number.isNaN)) {
-    throw unsafePickle(
-      file,
-      `a tensor of storage '${storage.key.slice(0, 60)}' has an impossible dtype, shape or stride`,
-    );
+  const impossible = () =>
+    unsafePickle(file, `a tensor of storage ${seen(storage.key)} has an impossible dtype, shape or stride`);
+  if (type === undefined || size.items.length !== stride.items.length || size.items.length > MAX_AXES) {
+    throw impossible();
   }
+  const [shape, strides] = [size.items.map(integer), stride.items.map(integer)];
+  if ([integer(offset), ...shape, ...strides].some(Number.isNaN)) throw impossible();
   return new TensorRef(storage, type, integer(offset), shape, strides);
 }
 

@@ -8,6 +8,7 @@ import { isTorchScript, readPickle } from './checkpoint-zip.ts';
 import { corruptFile, unreadableFormat, unsafePickle } from './file-errors.ts';
 import { PyObject } from './pickle-values.ts';
 import { placeTensors } from './storage-places.ts';
+import { MAX_NAME } from './tensor-name.ts';
 import { TensorRef } from './torch-objects.ts';
 import type { TensorFile } from './types.ts';
 import { withZip, type ZipArchive } from './zip.ts';
@@ -22,8 +23,8 @@ export interface TorchScriptFile extends Omit<TensorFile, 'format'> {
 /** Real documents have some hundred bytes. */
 const MAX_EXTRA_BYTES = 1 << 20;
 
-/** A baked archive has about 1,600 tensors, modules 13 deep and names of 120 characters. */
-const LIMITS = { tensors: 100_000, depth: 64, name: 1000 };
+/** A baked archive has about 1,600 tensors, and modules 13 deep. */
+const LIMITS = { tensors: 100_000, depth: 64 };
 
 /**
  * Every tensor of a TorchScript archive under its dotted name, such as `unet.conv_in.weight`.
@@ -89,8 +90,8 @@ function attributeName(file: string, prefix: string, key: unknown): string {
   if (typeof key !== 'string' || key === '' || key.includes('.')) {
     throw unsafePickle(file, 'an attribute of its modules has no proper name');
   }
-  if (prefix.length + key.length > LIMITS.name) {
-    throw unsafePickle(file, `the name of an attribute has over ${LIMITS.name} characters`);
+  if (prefix.length + key.length > MAX_NAME) {
+    throw unsafePickle(file, `the name of an attribute has over ${MAX_NAME} characters`);
   }
   return prefix + key;
 }

@@ -313,7 +313,11 @@ const WRONG: readonly (readonly [string, readonly string[], RegExp])[] = [
     ['--base', 'b', '-p', 'a', '--motion-version', 'v2'],
     /Missing `--motion-module`/,
   ],
-  ['an empty path', ['--base', '', '-p', 'a'], /the path of a file or folder for `--base`, got ''/],
+  [
+    'an empty path',
+    ['--base', '', '-p', 'a'],
+    /the path of a file or folder, or a source for `--base`, got ''/,
+  ],
   ['an empty LibTorch', [...MODEL, '-p', 'a', '--libtorch', ''], /for `--libtorch`, got ''/],
   ['a video file', [...MODEL, '-p', 'a', '-o', 'a.mp4'], /ends in \.gif, \.webp, \.apng or \.png/],
   [

@@ -129,8 +129,14 @@ const MISTAKES: readonly (readonly [
     8,
     /for `prompt`, got no value\. Write one or remove the key/,
   ],
-  ['a mapping for text', 'base: {path: x}', 1, 7, /for `base`, got a mapping/],
-  ['an empty path', 'base: ""', 1, 7, /Expected the path of a file or folder for `base`, got ""/],
+  ['a mapping for text', 'out: {path: x}', 1, 6, /for `out`, got a mapping/],
+  [
+    'an empty path',
+    'base: ""',
+    1,
+    7,
+    /Expected the path of a file or folder, or a source for `base`, got ""/,
+  ],
   [
     'a width that is no multiple of 8',
     'width: 500',

@@ -68,6 +68,20 @@ describe('a lock', () => {
     );
   });
 
+  it('whose content a crash lost is taken over when nobody touches it any more', async () => {
+    for (const content of ['', 'null', '{"token":"other"}', '\0\0\0\0']) {
+      const file = lockPath();
+      await withLock(file, async () => {});
+      writeFileSync(file, content);
+      const young = withLock(file, async () => 'done', { signal: AbortSignal.timeout(60), ...FAST });
+      await assert.rejects(young, { name: 'TimeoutError' });
+      const past = new Date(Date.now() - 120_000);
+      utimesSync(file, past, past);
+      const old = withLock(file, async () => 'done', { signal: AbortSignal.timeout(2000), ...FAST });
+      assert.equal(await old, 'done', JSON.stringify(content));
+    }
+  });
+
   it('of a living process is waited for, and the holder is named once', async () => {
     const file = lockPath();
     await withLock(file, async () => {});

@@ -58,7 +58,7 @@ describe('--lora', () => {
 
   it('refuses an empty path and an infinite scale', async () => {
     for (const [value, sentence] of [
-      ['', /the path of a file or folder for `--lora`, got ''/],
+      ['', /the path of a file or folder, or a source for `--lora`, got ''/],
       ['x:1e999', /a finite number for `--lora`, got Infinity/],
     ] as const) {
       const { code, stderr } = await lorasOf(['--base', 'b', '--lora', value]);

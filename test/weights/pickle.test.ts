@@ -208,7 +208,7 @@ describe('unpickle', () => {
   });
 
   it('bounds the number of objects, memo entries, marks, values and opcodes', () => {
-    fails(pickle('}0'.repeat(1_000_001)), /more than 1000000 objects/);
+    fails(pickle('}0'.repeat(2_000_001)), /more than 2000000 objects/);
     fails(pickle('N', '\x94'.repeat(2_000_001)), /remembers more than 2000000 values/);
     fails(pickle('('.repeat(1_000_001)), /more than 1000000 marks/);
     fails(pickle('N'.repeat(1_000_001)), /over 1000000 values high/);

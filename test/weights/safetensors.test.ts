@@ -120,8 +120,8 @@ describe('readSafetensors', () => {
     ],
     ['a dtype that is a lie', { a: entry({ dtype: 'F16' }) }, 8, /has 8 bytes, but F16 \[2\] takes 4/],
     ['a shape that is a lie', { a: entry({ shape: [3] }) }, 8, /has 8 bytes, but F32 \[3\] takes 12/],
-    ['an unknown dtype', { a: entry({ dtype: 'F31' }) }, 8, /unknown dtype F31/],
-    ['a dtype from the prototype', { a: entry({ dtype: 'toString' }) }, 8, /unknown dtype toString/],
+    ['an unknown dtype', { a: entry({ dtype: 'F31' }) }, 8, /unknown dtype 'F31'/],
+    ['a dtype from the prototype', { a: entry({ dtype: 'toString' }) }, 8, /unknown dtype 'toString'/],
     ['no dtype', { a: entry({ dtype: null }) }, 8, /unknown dtype null/],
     ['a shape that is no list', { a: entry({ shape: 2 }) }, 8, /has no shape/],
     ['a negative size', { a: entry({ shape: [-2] }) }, 8, /impossible shape \[-2\]/],
@@ -157,7 +157,7 @@ describe('readSafetensors', () => {
   });
 
   it('refuses absurd header lengths without reading that much', async () => {
-    for (const length of [100_000_001n, 2n ** 40n, 2n ** 63n, 2n ** 64n - 1n]) {
+    for (const length of [(32n << 20n) + 1n, 2n ** 40n, 2n ** 63n, 2n ** 64n - 1n]) {
       const bytes = safetensorsBytes('{}', 100);
       bytes.writeBigUInt64LE(length);
       writeBytes(file, bytes);

@@ -30,7 +30,11 @@ export const call = (module: string, name: string, ...args: readonly Piece[]): B
 
 /** EMPTY_DICT, MARK, keys and values, SETITEMS */
 export const dict = (...entries: readonly (readonly [string, Piece])[]): Buffer =>
-  pickle('}(', ...entries.flatMap(([key, value]) => [text(key), value]), 'u');
+  Buffer.concat([
+    pickle('}('),
+    ...entries.flatMap(([key, value]) => [text(key), pickle(value)]),
+    pickle('u'),
+  ]);
 
 /** A float storage of a torch checkpoint as a persistent id. */
 export const storage = (key: string, length: number, type = 'FloatStorage'): Buffer =>

@@ -83,7 +83,19 @@ export function writeZip(file: string, entries: readonly ZipEntry[]): string {
     ),
   );
   write(record([4, 0x07064b50], [4, 0], [8, end64], [4, 1]));
-  write(record([4, 0x06054b50], [2, 0], [2, 0], [2, count], [2, count], [4, length], [4, IN_ZIP64], [2, 0]));
+  const shortCount = Math.min(count, 0xffff);
+  write(
+    record(
+      [4, 0x06054b50],
+      [2, 0],
+      [2, 0],
+      [2, shortCount],
+      [2, shortCount],
+      [4, length],
+      [4, IN_ZIP64],
+      [2, 0],
+    ),
+  );
   closeSync(handle);
   return file;
 }
