@@ -29,15 +29,33 @@ const KEYS: readonly (keyof LoadOptions)[] = [
   'onNotice',
 ];
 const DTYPES = ['auto', 'float32', 'bfloat16', 'float16'] as const;
-const VERSIONS = ['v1', 'v2', 'v3', 'animatelcm'] as const;
+const VERSIONS = ['v1', 'v2', 'v3', 'animatelcm', 'lightning'] as const;
+
+/** Steps for which there are AnimateDiff-Lightning modules. */
+const LIGHTNING_STEPS: readonly number[] = [1, 2, 4, 8];
 
 function readMotionModule(value: LoadOptions['motionModule']): MotionModuleOptions | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'string') return { path: requirePath('motionModule', value) };
-  requireKnownKeys('motionModule', requireObject('motionModule', value), ['path', 'version']);
-  const file = requirePath('motionModule.path', value.path);
-  if (value.version === undefined) return { path: file };
-  return { path: file, version: requireChoice('motionModule.version', value.version, VERSIONS) };
+  requireKnownKeys('motionModule', requireObject('motionModule', value), [
+    'path',
+    'version',
+    'steps',
+    'scale',
+  ]);
+  const { version, steps, scale } = value;
+  if (steps !== undefined && !LIGHTNING_STEPS.includes(steps)) {
+    throw invalidArgument('motionModule.steps', '1, 2, 4 or 8', steps);
+  }
+  if (scale !== undefined && !Number.isFinite(scale)) {
+    throw invalidArgument('motionModule.scale', 'a finite number', scale);
+  }
+  return {
+    path: requirePath('motionModule.path', value.path),
+    ...(version !== undefined && { version: requireChoice('motionModule.version', version, VERSIONS) }),
+    ...(steps !== undefined && { steps }),
+    ...(scale !== undefined && { scale }),
+  };
 }
 
 function readLora(name: string, value: string | LoraOptions): LoraRequest {

@@ -201,7 +201,7 @@ describe('planModel', () => {
     await rejects(
       planModel({ base: BASE, motionModule: { path: MOTION_V2, version: 'v1' } }),
       'ERR_INVALID_ARGUMENT',
-      /'v2' or 'animatelcm'.*21 modules.*got 'v1'/,
+      /'v2' or 'animatelcm' or 'lightning'.*21 modules.*got 'v1'/,
     );
   });
 
