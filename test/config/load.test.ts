@@ -96,6 +96,15 @@ const MISTAKES: readonly (readonly [
     /`timestepSpacing`/,
   ],
   [
+    'an option of another scheduler',
+    'scheduler:\n  name: euler\n  eta: 1',
+    3,
+    3,
+    /Unknown key `scheduler\.eta`\. Known keys: name, timestepSpacing, stepsOffset, karrasSigmas, /,
+  ],
+  ['a Lightning module of 3 steps', 'motionModule: {path: m, steps: 3}', 1, 32, /Expected 1, 2, 4 or 8/],
+  ['a motion scale in words', 'motionModule: {path: m, scale: much}', 1, 32, /Expected a finite number/],
+  [
     'a missing key of the scheduler',
     'scheduler:\n  eta: 1',
     2,
