@@ -7,6 +7,7 @@ import { AnimateDiffError } from './errors.ts';
 import { resolveLoadSources } from './hub/load-sources.ts';
 import { bindRole, type EngineDtype, type LoadedModel, loadModel } from './load.ts';
 import { readLoras } from './load-options.ts';
+import { type MotionFacts, type SamplingDefaults, samplingDefaults } from './motion-sampling.ts';
 import { NATIVE_PHASES, type NativeClips, type NativeProgress } from './native.ts';
 import type {
   AppliedLora,
@@ -16,7 +17,6 @@ import type {
   GenerateProgress,
   LoadOptions,
   LoraOptions,
-  MotionVersion,
   Notice,
   SourceInput,
 } from './options.ts';
@@ -35,12 +35,24 @@ export interface PipelineInfo {
   readonly dtype: EngineDtype;
   readonly compat: Compat;
   readonly libtorch: { readonly version: string; readonly root: string };
-  /** Absent without a motion module. */
-  readonly motion?: { readonly version: MotionVersion; readonly maxFrames: number };
+  /** Absent without a motion module. `scale` is absent when it is 1, `steps` for all but AnimateDiff-Lightning. */
+  readonly motion?: MotionFacts & { readonly maxFrames: number; readonly scale?: number };
+  /** What a call takes that gives no scheduler, steps or guidance scale: it depends on the motion module. */
+  readonly sampling: SamplingDefaults;
   /** File names, without folders. */
   readonly sources: ArchiveMetadata['sources'];
   /** Adapters that are merged into the weights, in the order in which they were given. */
   readonly loras: readonly AppliedLora[];
+}
+
+/** What records keep of a motion module. */
+function motionRecord({ version, maxFrames, steps, scale = 1 }: NonNullable<LoadedModel['motion']>) {
+  return {
+    version,
+    maxFrames,
+    ...(steps !== undefined && { steps }),
+    ...(scale !== 1 && { scale }),
+  };
 }
 
 /** Bytes that a pipeline holds. */
@@ -101,7 +113,8 @@ export class AnimateDiff implements AsyncDisposable {
       dtype,
       compat,
       libtorch: { version: libtorch.version, root: libtorch.root },
-      motion: motion && { version: motion.version, maxFrames: motion.maxFrames },
+      motion: motion && motionRecord(motion),
+      sampling: samplingDefaults(motion),
       sources,
       loras: this.#adapters.applied,
     };
@@ -219,7 +232,7 @@ export class AnimateDiff implements AsyncDisposable {
       format: 1,
       family: family.name,
       dtype,
-      motion: motion && { version: motion.version, maxFrames: motion.maxFrames },
+      motion: motion && motionRecord(motion),
       predictionType,
       sources: { ...sources, loras: this.#loras },
       software: software(),
@@ -266,11 +279,13 @@ export class AnimateDiff implements AsyncDisposable {
   }
 
   #parameters(request: RequestParameters): ClipParameters {
-    const { sources, compat, dtype, device } = this.#model;
+    const { sources, compat, dtype, device, motion } = this.#model;
     const loras = this.#loras;
+    const motionScale = motion && motionRecord(motion).scale;
     return {
       ...request,
       ...sources,
+      ...(motionScale !== undefined && { motionScale }),
       ...(loras && { loras }),
       compat,
       dtype,

@@ -2,14 +2,20 @@
 import { z } from 'zod';
 import { AnimateDiffError } from './errors.ts';
 import { graphFamilies } from './graphs.ts';
-import type { AppliedLora, MotionVersion } from './options.ts';
+import type { MotionFacts } from './motion-sampling.ts';
+import type { AppliedLora } from './options.ts';
 
 const schema = z.object({
   format: z.literal(1),
   family: z.string(),
   dtype: z.enum(['float32', 'float16', 'bfloat16']),
   motion: z
-    .object({ version: z.enum(['v1', 'v2', 'v3', 'animatelcm']), maxFrames: z.int().positive() })
+    .object({
+      version: z.enum(['v1', 'v2', 'v3', 'animatelcm', 'lightning']),
+      maxFrames: z.int().positive(),
+      steps: z.int().positive().optional(),
+      scale: z.number().optional(),
+    })
     .optional(),
   predictionType: z.enum(['epsilon', 'v_prediction', 'sample']).optional(),
   sources: z.object({
@@ -28,7 +34,8 @@ export interface ArchiveMetadata {
   readonly format: 1;
   readonly family: string;
   readonly dtype: 'float32' | 'float16' | 'bfloat16';
-  readonly motion?: { readonly version: MotionVersion; readonly maxFrames: number };
+  /** `scale` is merged into the weights; absent when it is 1. */
+  readonly motion?: MotionFacts & { readonly maxFrames: number; readonly scale?: number };
   readonly predictionType?: 'epsilon' | 'v_prediction' | 'sample';
   readonly sources: {
     readonly base: string;

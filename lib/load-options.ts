@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { invalidArgument } from './errors.ts';
 import { formatSource, parseSource, type SourceInput } from './hub/source.ts';
-import type { LoadOptions, LoraOptions, MotionVersion } from './options.ts';
+import type { LoadOptions, LoraOptions } from './options.ts';
 import {
   requireBoolean,
   requireChoice,
@@ -14,6 +14,7 @@ import {
   requireSignal,
 } from './validate.ts';
 import type { LoraRequest } from './weights/loras.ts';
+import type { MotionModuleRequest } from './weights/plan.ts';
 
 const KEYS: readonly (keyof LoadOptions)[] = [
   'base',
@@ -30,7 +31,10 @@ const KEYS: readonly (keyof LoadOptions)[] = [
   'onNotice',
 ];
 const DTYPES = ['auto', 'float32', 'bfloat16', 'float16'] as const;
-const VERSIONS = ['v1', 'v2', 'v3', 'animatelcm'] as const;
+const VERSIONS = ['v1', 'v2', 'v3', 'animatelcm', 'lightning'] as const;
+
+/** Steps for which there are AnimateDiff-Lightning modules. */
+const LIGHTNING_STEPS: readonly number[] = [1, 2, 4, 8];
 
 /** A path or another source as text. Relative paths stay relative. */
 function readSource(name: string, value: SourceInput): string {
@@ -44,15 +48,28 @@ function isAddress(value: unknown): value is Exclude<SourceInput, string> {
   return typeof value === 'object' && value !== null && 'url' in value;
 }
 
-function readMotionModule(
-  value: LoadOptions['motionModule'],
-): { readonly path: string; readonly version?: MotionVersion } | undefined {
+function readMotionModule(value: LoadOptions['motionModule']): MotionModuleRequest | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'string' || isAddress(value)) return { path: readSource('motionModule', value) };
-  requireKnownKeys('motionModule', requireObject('motionModule', value), ['path', 'version']);
-  const file = readSource('motionModule.path', value.path);
-  if (value.version === undefined) return { path: file };
-  return { path: file, version: requireChoice('motionModule.version', value.version, VERSIONS) };
+  requireKnownKeys('motionModule', requireObject('motionModule', value), [
+    'path',
+    'version',
+    'steps',
+    'scale',
+  ]);
+  const { version, steps, scale } = value;
+  if (steps !== undefined && !LIGHTNING_STEPS.includes(steps)) {
+    throw invalidArgument('motionModule.steps', '1, 2, 4 or 8', steps);
+  }
+  if (scale !== undefined && !Number.isFinite(scale)) {
+    throw invalidArgument('motionModule.scale', 'a finite number', scale);
+  }
+  return {
+    path: readSource('motionModule.path', value.path),
+    ...(version !== undefined && { version: requireChoice('motionModule.version', version, VERSIONS) }),
+    ...(steps !== undefined && { steps }),
+    ...(scale !== undefined && { scale }),
+  };
 }
 
 function readLora(name: string, value: SourceInput | LoraOptions): LoraRequest {

@@ -10,6 +10,7 @@ import type { LibTorchInfo } from './libtorch/find.ts';
 import { findLibcuda, nvidiaDriver } from './libtorch/nvidia.ts';
 import { type LoadRequest, readLoadOptions } from './load-options.ts';
 import { type PlannedModel, planRequest } from './model-plan.ts';
+import { samplingNotices } from './motion-sampling.ts';
 import { cudaDeviceCount, NativeEngine, openEngine } from './native.ts';
 import type { Compat, Dtype, LoadOptions, Notice } from './options.ts';
 import { isLoraRole, type LoraPlan, withTerms } from './weights/loras.ts';
@@ -134,6 +135,7 @@ export async function loadModel(
   request.onProgress?.({ phase: 'plan', done: 1, total: 1 });
   request.signal?.throwIfAborted();
   for (const notice of model.notices) notify(notice);
+  for (const notice of samplingNotices(model.motion, request)) notify(notice);
   const started = startEngine(request, notify);
   try {
     await bindAll(started.engine, model, request);

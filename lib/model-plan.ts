@@ -5,7 +5,8 @@ import type { ArchiveMetadata } from './archive.ts';
 import { AnimateDiffError } from './errors.ts';
 import { type GraphFamily, graphFamilies } from './graphs.ts';
 import type { LoadRequest } from './load-options.ts';
-import type { DdimOptions, MotionVersion, Notice } from './options.ts';
+import type { MotionFacts } from './motion-sampling.ts';
+import type { Notice, PredictionType } from './options.ts';
 import { planArchive } from './weights/archive-plan.ts';
 import { type LoraPlan, planLoras } from './weights/loras.ts';
 import { planModel } from './weights/plan.ts';
@@ -17,9 +18,9 @@ export interface PlannedModel {
   readonly family: GraphFamily;
   /** Without adapters. */
   readonly plans: Readonly<Partial<Record<Role, WeightPlan>>>;
-  readonly motion?: { readonly version: MotionVersion; readonly maxFrames: number };
+  readonly motion?: MotionFacts & { readonly maxFrames: number; readonly scale?: number };
   /** What the UNet predicts, where the files say so. */
-  readonly predictionType?: DdimOptions['predictionType'];
+  readonly predictionType?: PredictionType;
   /** File names, without folders. */
   readonly sources: ArchiveMetadata['sources'];
   readonly notices: readonly Notice[];

@@ -23,6 +23,7 @@ export interface NativeInput {
 
 /** `ad_scheduler` of the C interface, enumerations as numbers. */
 export interface NativeScheduler {
+  readonly kind: number;
   readonly betas: number;
   readonly betaStart: number;
   readonly betaEnd: number;
@@ -32,6 +33,8 @@ export interface NativeScheduler {
   readonly setAlphaToOne: boolean;
   readonly prediction: number;
   readonly eta: number;
+  readonly karrasSigmas: boolean;
+  readonly originalInferenceSteps: number;
 }
 
 /** `ad_request` of the C interface. */
@@ -89,6 +92,14 @@ export interface NativeMemory {
   readonly hostPeak: number;
 }
 
+/** What {@link RawAddon.runScheduler} returns, both [timesteps, batch, …]. */
+export interface SchedulerRun {
+  /** After each step. */
+  readonly samples: NativeTensor<Float32Array>;
+  /** What the network would be given at each step. */
+  readonly inputs: NativeTensor<Float32Array>;
+}
+
 export interface RawSource {
   readonly file: string;
   readonly offset: number;
@@ -113,6 +124,7 @@ export interface RawRecipe {
   readonly shape: readonly number[];
   readonly source?: RawSource;
   readonly terms?: readonly RawTerm[];
+  readonly factor: number;
 }
 
 export interface RawEngine {
@@ -137,12 +149,12 @@ export interface RawAddon {
   cudaDeviceCount(): number;
   devices(): DeviceInfo[];
   cpuCapability(): string;
-  timesteps(scheduler: NativeScheduler): { timesteps: NativeTensor<BigInt64Array> };
+  timesteps(scheduler: NativeScheduler): { timesteps: NativeTensor<Float32Array> };
   runScheduler(
     scheduler: NativeScheduler,
     tensors: readonly [sample: NativeInput, outputs: NativeInput],
     seeds: BigUint64Array,
-  ): { samples: NativeTensor<Float32Array> };
+  ): SchedulerRun;
   readonly Engine: new (options: {
     device: number;
     deviceIndex: number;

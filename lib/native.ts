@@ -23,6 +23,7 @@ import type {
   RawRecipe,
   RawSource,
   RawTerm,
+  SchedulerRun,
 } from './native-types.ts';
 import type { Device } from './options.ts';
 import type { AdapterTerm, DType, Recipe, Role, TensorSource, TermKind } from './weights/types.ts';
@@ -197,21 +198,21 @@ export function cpuCapability(): string {
 
 /** Timesteps of a scheduler in the order they are visited. */
 export function timesteps(scheduler: NativeScheduler): readonly number[] {
-  return translateSync(() => Array.from(loadAddon().timesteps(scheduler).timesteps.data, Number));
+  return translateSync(() => Array.from(loadAddon().timesteps(scheduler).timesteps.data));
 }
 
 /**
- * A scheduler alone: from a sample [batch, …] through given network outputs [steps, batch, …] to the samples
- * [steps, batch, …] after each step. One seed per clip, for eta > 0.
+ * A scheduler alone: from standard normal noise [batch, …] through given network outputs [timesteps, batch, …] to
+ * the samples after each step. One seed per clip, for schedulers that add noise.
  */
 export function runScheduler(
   scheduler: NativeScheduler,
   sample: NativeInput,
   outputs: NativeInput,
   seeds: readonly bigint[],
-): NativeTensor<Float32Array> {
-  return translateSync(
-    () => loadAddon().runScheduler(scheduler, [sample, outputs], BigUint64Array.from(seeds)).samples,
+): SchedulerRun {
+  return translateSync(() =>
+    loadAddon().runScheduler(scheduler, [sample, outputs], BigUint64Array.from(seeds)),
   );
 }
 
@@ -265,6 +266,7 @@ function rawRecipe(recipe: Recipe): RawRecipe {
     shape: recipe.shape,
     source: rawSource(recipe.source),
     terms: recipe.kind === 'copy' ? recipe.terms?.map(rawTerm) : undefined,
+    factor: recipe.kind === 'copy' ? (recipe.factor ?? 1) : 1,
   };
 }
 

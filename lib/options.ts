@@ -16,8 +16,11 @@ export type Dtype = 'auto' | 'float32' | 'bfloat16' | 'float16';
  */
 export type Compat = 'original' | 'diffusers';
 
-/** Generation of a motion module. `v1` and `v3` have the same tensors and differ in their norms. */
-export type MotionVersion = 'v1' | 'v2' | 'v3' | 'animatelcm';
+/**
+ * Generation of a motion module. `v1` and `v3` have the same tensors and differ in their norms; `lightning`
+ * (AnimateDiff-Lightning) has those of `v2` and is told by its file name alone.
+ */
+export type MotionVersion = 'v1' | 'v2' | 'v3' | 'animatelcm' | 'lightning';
 
 /** Reports how loading goes on. */
 export interface LoadProgress {
@@ -41,8 +44,19 @@ export interface Notice {
 export interface MotionModuleOptions {
   /** `.ckpt`, `.safetensors`, or a diffusers MotionAdapter folder. */
   readonly path: SourceInput;
-  /** Overrides the detected version; needed only where the file does not tell v1 from v3. */
+  /** Overrides the detected version; needed only where the file does not tell v1 from v3, or v2 from Lightning. */
   readonly version?: MotionVersion;
+  /**
+   * Steps that an AnimateDiff-Lightning module was distilled for: 1, 2, 4 or 8. Default: what its name
+   * (`animatediff_lightning_4step_diffusers.safetensors`) says.
+   */
+  readonly steps?: number;
+  /**
+   * Strength of the motion, any finite number; 0 leaves the frames to the base model alone. Default 1. A module adds
+   * x + scale · (W · h + b) for its last layer `proj_out`: W and b are multiplied while they are read, and sampling
+   * costs nothing more. Position tables and norms stay.
+   */
+  readonly scale?: number;
 }
 
 /** An adapter of the LoRA kind; what it is for is detected. */
@@ -106,28 +120,97 @@ export interface LoadOptions {
 export type TimestepSpacing = 'leading' | 'linspace' | 'trailing';
 export type BetaSchedule = 'linear' | 'scaled_linear';
 
-/** DDIM (Song et al. 2020, arXiv 2010.02502) as AnimateDiff configures it. */
-export interface DdimOptions {
-  readonly name: 'ddim';
-  /** Default `leading`. */
-  readonly timestepSpacing?: TimestepSpacing;
-  /** 0 (deterministic, the default) to 1 (ancestral noise). */
-  readonly eta?: number;
+export type PredictionType = 'epsilon' | 'v_prediction' | 'sample';
+
+/** What all schedulers have: the noise that the networks were trained with. */
+export interface NoiseOptions {
   /** Default `linear`: what motion modules were trained with. */
   readonly betaSchedule?: BetaSchedule;
   /** Default 0.00085. */
   readonly betaStart?: number;
   /** Default 0.012. */
   readonly betaEnd?: number;
-  /** Default 1. */
-  readonly stepsOffset?: number;
-  /** Alpha of the last step is 1 instead of alphas_cumprod[0]. Default: true for `compat: 'original'`. */
-  readonly setAlphaToOne?: boolean;
-  /** Default `epsilon`. */
-  readonly predictionType?: 'epsilon' | 'v_prediction' | 'sample';
+  /** Default `epsilon`, or what the base's files say. */
+  readonly predictionType?: PredictionType;
 }
 
-export type Scheduler = 'ddim' | DdimOptions;
+/** Which of the 1000 training timesteps are taken (Lin et al., arXiv 2305.08891, table 2). */
+export interface SpacingOptions {
+  /** Default `leading` for `ddim` and `pndm`, `linspace` for the others, as in diffusers. */
+  readonly timestepSpacing?: TimestepSpacing;
+  /** Added to the timesteps of `leading`. Default 1. */
+  readonly stepsOffset?: number;
+}
+
+/** DDIM (Song et al. 2020, arXiv 2010.02502) as AnimateDiff configures it. */
+export interface DdimOptions extends NoiseOptions, SpacingOptions {
+  readonly name: 'ddim';
+  /** 0 (deterministic, the default) to 1 (ancestral noise). */
+  readonly eta?: number;
+  /** Alpha of the last step is 1 instead of alphas_cumprod[0]. Default: true for `compat: 'original'`. */
+  readonly setAlphaToOne?: boolean;
+}
+
+/** Euler's method (Karras et al. 2022, arXiv 2206.00364, algorithm 2 without churn). */
+export interface EulerOptions extends NoiseOptions, SpacingOptions {
+  readonly name: 'euler';
+  /** Noise levels of equation (5) of the same paper, rho 7, between the first and the last. Default false. */
+  readonly karrasSigmas?: boolean;
+}
+
+/** Euler's method with the noise of DDPM at every step but the last. `predictionType` is not `sample`. */
+export interface EulerAncestralOptions extends NoiseOptions, SpacingOptions {
+  readonly name: 'euler_a';
+}
+
+/** DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095, algorithm 2). */
+export interface DpmSolverOptions extends NoiseOptions, SpacingOptions {
+  readonly name: 'dpm++_2m';
+  /** Noise levels of Karras et al. over all training timesteps, whatever the spacing. Default false. */
+  readonly karrasSigmas?: boolean;
+}
+
+/** Latent consistency sampling (Luo et al. 2023, arXiv 2310.04378), for networks that were distilled for it. */
+export interface LcmOptions extends NoiseOptions {
+  readonly name: 'lcm';
+  /** Steps of the schedule that the network was distilled on, at least `steps`. Default 50; AnimateLCM: 100. */
+  readonly originalInferenceSteps?: number;
+}
+
+/**
+ * PLMS (Liu et al. 2022, arXiv 2202.09778) as Stable Diffusion takes it: one evaluation of the UNet more than
+ * `steps`. `predictionType` is not `sample`.
+ */
+export interface PndmOptions extends NoiseOptions, SpacingOptions {
+  readonly name: 'pndm';
+  /** Alpha of the last step is 1 instead of alphas_cumprod[0]. Default false. */
+  readonly setAlphaToOne?: boolean;
+}
+
+export type SchedulerOptions =
+  | DdimOptions
+  | EulerOptions
+  | EulerAncestralOptions
+  | DpmSolverOptions
+  | LcmOptions
+  | PndmOptions;
+
+export type SchedulerName = SchedulerOptions['name'];
+
+/** Spellings of other programs; `k_dpmpp_2m` and `DPM++ 2M Karras` are `dpm++_2m` with `karrasSigmas`. */
+export type SchedulerAlias =
+  | 'dpmpp_2m'
+  | 'k_dpmpp_2m'
+  | 'plms'
+  | 'DDIM'
+  | 'Euler'
+  | 'Euler a'
+  | 'DPM++ 2M'
+  | 'DPM++ 2M Karras'
+  | 'LCM'
+  | 'PLMS';
+
+export type Scheduler = SchedulerName | SchedulerAlias | SchedulerOptions;
 
 /** Unsigned 64-bit seed: bigint, decimal string or safe integer; -1 draws one. */
 export type Seed = bigint | number | string;
@@ -161,11 +244,14 @@ export interface GenerateOptions {
   readonly width?: number;
   /** Pixels, a multiple of 8. Default: the model's own size (512 for SD 1.5). */
   readonly height?: number;
-  /** Default 25. */
+  /** Default 25; with AnimateLCM 4, with AnimateDiff-Lightning its own number. */
   readonly steps?: number;
-  /** Classifier-free guidance, on when above 1. Default 7.5. */
+  /** Classifier-free guidance, on when above 1. Default 7.5; with AnimateLCM 1.5, with AnimateDiff-Lightning 1. */
   readonly guidanceScale?: number;
-  /** Default `ddim`. */
+  /**
+   * Default `ddim`; with AnimateLCM `lcm` (`originalInferenceSteps: 100`), with AnimateDiff-Lightning `euler`
+   * (`timestepSpacing: 'trailing'`). Options of the same scheduler are laid over those.
+   */
   readonly scheduler?: Scheduler;
   /** One for all, or one per prompt. Default -1. */
   readonly seed?: Seed | readonly Seed[];
@@ -191,6 +277,8 @@ export interface ClipParameters {
   readonly base?: string;
   readonly checkpoint?: string;
   readonly motionModule?: string;
+  /** Absent when it is 1. */
+  readonly motionScale?: number;
   /** Absent without any. */
   readonly loras?: readonly AppliedLora[];
   readonly compat: Compat;

@@ -3,8 +3,9 @@
 import { constants } from 'node:buffer';
 import { AnimateDiffError, invalidArgument } from './errors.ts';
 import type { GraphFamily } from './graphs.ts';
+import { type MotionFacts, samplingDefaults, stepNotices } from './motion-sampling.ts';
 import type { NativeRequest } from './native.ts';
-import type { ClipParameters, GenerateOptions, MotionVersion, Notice, Seed } from './options.ts';
+import type { ClipParameters, GenerateOptions, Notice, Seed } from './options.ts';
 import { createTokenizer, SEQUENCE_LENGTH } from './prompt/tokenizer.ts';
 import { describeScheduler, nativeScheduler, resolveScheduler, type SchedulerContext } from './scheduler.ts';
 import { resolveSeed } from './seed.ts';
@@ -20,7 +21,7 @@ import {
 /** What a request needs to know about the loaded pipeline. */
 export interface RequestContext extends SchedulerContext {
   readonly config: GraphFamily['config'];
-  readonly motion?: { readonly version: MotionVersion; readonly maxFrames: number };
+  readonly motion?: MotionFacts & { readonly maxFrames: number };
 }
 
 /** The part of a clip's parameters that its request determines. */
@@ -135,16 +136,17 @@ export function buildRequest(options: GenerateOptions, context: RequestContext):
     requireString('negativePrompt', text),
   );
   const seeds = perPrompt<Seed>('seed', options.seed ?? -1, prompts.length).map(resolveSeed);
+  const defaults = samplingDefaults(context.motion);
   const shared = {
-    steps: requireInteger('steps', options.steps ?? 25, 1, 1000),
-    guidanceScale: requireNumber('guidanceScale', options.guidanceScale ?? 7.5, 0, 1000),
+    steps: requireInteger('steps', options.steps ?? defaults.steps, 1, 1000),
+    guidanceScale: requireNumber('guidanceScale', options.guidanceScale ?? defaults.guidanceScale, 0, 1000),
     width: readSide('width', options.width, config),
     height: readSide('height', options.height, config),
     frames: readFrames(options.frames, context.motion),
   };
   requireOneBuffer(prompts.length, shared);
-  const scheduler = resolveScheduler(options.scheduler ?? 'ddim', context);
-  const notices: Notice[] = [];
+  const scheduler = resolveScheduler(options.scheduler, { ...context, moduleScheduler: defaults.scheduler });
+  const notices: Notice[] = stepNotices(context.motion, shared.steps);
   const native: NativeRequest = {
     ...shared,
     batch: prompts.length,

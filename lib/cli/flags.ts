@@ -8,6 +8,7 @@ import {
   COMPATS,
   DTYPES,
   MOTION_VERSIONS,
+  SCHEDULER_SPELLINGS,
   SCHEDULERS,
   TIMESTEP_SPACINGS,
 } from '../config/choices.ts';
@@ -45,9 +46,19 @@ export const MODEL_FLAGS: Flags = {
     kind: 'path',
   },
   'motion-version': {
-    describe: 'Only where the file does not tell v1 from v3',
+    describe: 'Only where the file does not tell v1 from v3, or v2 from lightning',
     path: ['motionModule', 'version'],
     choices: MOTION_VERSIONS,
+  },
+  'motion-steps': {
+    describe: 'What an AnimateDiff-Lightning module was made for: 1, 2, 4 or 8; default: what its name says',
+    path: ['motionModule', 'steps'],
+    kind: 'number',
+  },
+  'motion-scale': {
+    describe: 'Strength of the motion; default 1, 0 for still frames',
+    path: ['motionModule', 'scale'],
+    kind: 'number',
   },
   lora: {
     describe: 'LoRA, MotionLoRA or domain adapter as FILE or FILE:SCALE; repeat it for more',
@@ -77,22 +88,40 @@ export const GENERATE_FLAGS: Flags = {
   frames: { describe: 'Default 16 with a motion module, 1 without', path: ['frames'], kind: 'number' },
   width: { describe: 'Pixels, a multiple of 8; default 512 for SD 1.5', path: ['width'], kind: 'number' },
   height: { describe: 'Pixels, a multiple of 8; default 512 for SD 1.5', path: ['height'], kind: 'number' },
-  steps: { describe: 'Sampling steps; default 25', path: ['steps'], kind: 'number' },
+  steps: {
+    describe: 'Sampling steps; default 25, with AnimateLCM and Lightning what they were made for',
+    path: ['steps'],
+    kind: 'number',
+  },
   'guidance-scale': {
-    describe: 'Classifier-free guidance, on when above 1; default 7.5',
+    describe: 'Classifier-free guidance, on when above 1; default 7.5, AnimateLCM 1.5, Lightning 1',
     path: ['guidanceScale'],
     kind: 'number',
   },
-  scheduler: { describe: 'Default ddim', path: ['scheduler'], choices: SCHEDULERS },
+  scheduler: {
+    describe: 'Default ddim; lcm with AnimateLCM, euler with AnimateDiff-Lightning',
+    path: ['scheduler'],
+    choices: [...SCHEDULERS, ...SCHEDULER_SPELLINGS],
+  },
   eta: {
     describe: 'Noise added at each DDIM step, 0 (default) to 1',
     path: ['scheduler', 'eta'],
     kind: 'number',
   },
   'timestep-spacing': {
-    describe: 'Which timesteps are taken; default leading',
+    describe: 'Which timesteps are taken; default leading for ddim and pndm, else linspace',
     path: ['scheduler', 'timestepSpacing'],
     choices: TIMESTEP_SPACINGS,
+  },
+  'karras-sigmas': {
+    describe: 'Noise levels of Karras et al., for euler and dpm++_2m',
+    path: ['scheduler', 'karrasSigmas'],
+    kind: 'switch',
+  },
+  'original-inference-steps': {
+    describe: 'Steps of the schedule that a network for lcm was distilled on; default 50, AnimateLCM 100',
+    path: ['scheduler', 'originalInferenceSteps'],
+    kind: 'number',
   },
 };
 

@@ -40,6 +40,7 @@ function readLora(text: string, folder: string): { path: string; scale?: number 
 function readFlag(name: string, { kind }: Flag, value: unknown, folder: string): unknown {
   if (kind === 'list') return [value].flat().map(String);
   if (kind === 'loras') return [value].flat().map((text) => readLora(String(text), folder));
+  if (kind === 'switch') return value === true;
   const text = oneValue(name, value);
   if (kind === 'number') return NUMBER.test(text) ? Number(text) : text;
   return kind === 'path' && text !== '' ? resolvePath(text, folder) : text;
@@ -73,6 +74,10 @@ function problemSentence(problem: Problem, flags: Flags, data: unknown): string 
   const { expected, suggestion } = problem;
   const flag = flagFor(problem, flags);
   if (problem.kind === 'missing-key') return `Missing \`${flag}\`: expected ${expected}.`;
+  if (problem.kind === 'unknown-key') {
+    const scheduler = seen(valueAt(data, ['scheduler', 'name']));
+    return `The scheduler ${scheduler} has no \`${flag}\`. It has ${expected}; choose another with \`--scheduler\`.`;
+  }
   const way = suggestion ? ` Did you mean \`${suggestion}\`?` : '';
   return `Expected ${expected} for \`${flag}\`, got ${seen(valueAt(data, problem.path))}.${way}`;
 }

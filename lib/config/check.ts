@@ -91,8 +91,15 @@ function schemasAt(schema: z.core.$ZodType, path: readonly (string | number)[]):
   return [];
 }
 
-function knownKeys(path: readonly (string | number)[]): string[] {
-  return schemasAt(configSchema, path).flatMap((s) => (s instanceof z.ZodObject ? Object.keys(s.shape) : []));
+/** Keys of the mapping at a path; of several kinds that are told apart by their name, those of the kind of `value`. */
+function knownKeys(path: readonly (string | number)[], value: unknown): string[] {
+  const objects = schemasAt(configSchema, path).filter((s) => s instanceof z.ZodObject);
+  const fitting = objects.filter(({ shape }) =>
+    Object.entries(shape).every(
+      ([key, field]) => !(field instanceof z.ZodLiteral) || field.safeParse(valueAt(value, [key])).success,
+    ),
+  );
+  return fitting.flatMap(({ shape }) => Object.keys(shape));
 }
 
 function knownValues(path: readonly (string | number)[]): string[] {
@@ -125,7 +132,7 @@ export function valueAt(data: unknown, path: readonly (string | number)[]): unkn
 function problemsOf(issue: Issue, data: unknown): Problem[] {
   const path = issue.path.filter((key) => typeof key !== 'symbol');
   if (issue.code === 'unrecognized_keys') {
-    const known = knownKeys(path);
+    const known = knownKeys(path, valueAt(data, path));
     return issue.keys.map((key) => ({
       kind: 'unknown-key',
       path: [...path, key],

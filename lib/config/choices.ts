@@ -1,10 +1,43 @@
 /** Values to choose from, shared by the schema and by the flags of the command line. */
-import type { BetaSchedule, Compat, Dtype, MotionVersion, TimestepSpacing } from '../options.ts';
+import type {
+  BetaSchedule,
+  Compat,
+  Dtype,
+  MotionVersion,
+  SchedulerAlias,
+  SchedulerName,
+  TimestepSpacing,
+} from '../options.ts';
 
 export const COMPATS = ['original', 'diffusers'] as const satisfies readonly Compat[];
 export const DTYPES = ['auto', 'float32', 'bfloat16', 'float16'] as const satisfies readonly Dtype[];
-export const MOTION_VERSIONS = ['v1', 'v2', 'v3', 'animatelcm'] as const satisfies readonly MotionVersion[];
-export const SCHEDULERS = ['ddim'] as const;
+export const MOTION_VERSIONS = [
+  'v1',
+  'v2',
+  'v3',
+  'animatelcm',
+  'lightning',
+] as const satisfies readonly MotionVersion[];
+export const SCHEDULERS = [
+  'ddim',
+  'euler',
+  'euler_a',
+  'dpm++_2m',
+  'lcm',
+  'pndm',
+] as const satisfies readonly SchedulerName[];
+export const SCHEDULER_SPELLINGS = [
+  'dpmpp_2m',
+  'k_dpmpp_2m',
+  'plms',
+  'DDIM',
+  'Euler',
+  'Euler a',
+  'DPM++ 2M',
+  'DPM++ 2M Karras',
+  'LCM',
+  'PLMS',
+] as const satisfies readonly SchedulerAlias[];
 export const TIMESTEP_SPACINGS = [
   'leading',
   'linspace',
@@ -12,6 +45,8 @@ export const TIMESTEP_SPACINGS = [
 ] as const satisfies readonly TimestepSpacing[];
 export const BETA_SCHEDULES = ['linear', 'scaled_linear'] as const satisfies readonly BetaSchedule[];
 export const PREDICTION_TYPES = ['epsilon', 'v_prediction', 'sample'] as const;
+/** Steps for which there are AnimateDiff-Lightning modules. */
+export const LIGHTNING_STEPS = [1, 2, 4, 8] as const;
 
 /** Formats that a clip can be written in; `png` is a folder of frames, or one file for a single image. */
 export const CLIP_FORMATS = ['gif', 'webp', 'apng', 'png'] as const;

@@ -5,32 +5,14 @@
  */
 import { z } from 'zod';
 import { formatSource, parseSource } from '../hub/source.ts';
-import {
-  BETA_SCHEDULES,
-  CLIP_FORMATS,
-  COMPATS,
-  DTYPES,
-  MOTION_VERSIONS,
-  orList,
-  PREDICTION_TYPES,
-  SCHEDULERS,
-  TIMESTEP_SPACINGS,
-} from './choices.ts';
+import { CLIP_FORMATS, COMPATS, DTYPES, LIGHTNING_STEPS, MOTION_VERSIONS } from './choices.ts';
+import { expecting, oneOf } from './expectations.ts';
+import { SCHEDULER_EXPECTED, schedulerSchema } from './scheduler-schema.ts';
 
-/** The end of the sentence “Expected …” for a value, kept beside the schema that it describes. */
-export const expectations = z.registry<{ readonly expected: string }>();
+export { expectations } from './expectations.ts';
 
 /** Greatest seed: seeds are unsigned 64-bit. */
 export const MAX_SEED = 2n ** 64n - 1n;
-
-function expecting<T extends z.ZodType>(schema: T, expected: string): T {
-  expectations.add(schema, { expected });
-  return schema;
-}
-
-function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
-  return expecting(z.enum(values), orList(values));
-}
 
 const count = (max: number, what = 'an integer') =>
   expecting(z.int().min(1).max(max), `${what} from 1 to ${max}`);
@@ -63,8 +45,6 @@ const pixels = () =>
 // `z.templateLiteral` would let `cuda:-1` through.
 const cudaDevice = z.string().regex(/^cuda:(0|[1-9][0-9]{0,2})$/) as unknown as z.ZodType<`cuda:${number}`>;
 
-const beta = () => expecting(z.number().min(1e-8).max(0.5), 'a number from 1e-8 to 0.5');
-
 function seedText(value: string): boolean {
   return value === '-1' || (/^\d{1,20}$/.test(value) && BigInt(value) <= MAX_SEED);
 }
@@ -75,37 +55,20 @@ export const seedSchema = expecting(
   `an integer from 0 to ${MAX_SEED}, or -1 to draw one`,
 );
 
-const schedulerSchema = z.union([
-  z.enum(SCHEDULERS),
-  z.strictObject({
-    name: oneOf(SCHEDULERS),
-    timestepSpacing: oneOf(TIMESTEP_SPACINGS)
-      .optional()
-      .describe('Which timesteps are taken. Default: leading.'),
-    eta: expecting(z.number().min(0).max(1), 'a number from 0 to 1')
-      .optional()
-      .describe('Noise added at each step: 0 is deterministic, 1 is ancestral. Default: 0.'),
-    betaSchedule: oneOf(BETA_SCHEDULES)
-      .optional()
-      .describe('Default: linear, as motion modules were trained.'),
-    betaStart: beta().optional().describe('Default: 0.00085.'),
-    betaEnd: beta().optional().describe('Default: 0.012.'),
-    stepsOffset: expecting(z.int().min(0).max(999), 'an integer from 0 to 999')
-      .optional()
-      .describe('Default: 1.'),
-    setAlphaToOne: expecting(z.boolean(), 'true or false')
-      .optional()
-      .describe("Alpha of the last step is 1. Default: true for compat 'original', else false."),
-    predictionType: oneOf(PREDICTION_TYPES).optional().describe('What the UNet predicts. Default: epsilon.'),
-  }),
-]);
-
 const motionModuleSchema = z.union([
   file(),
   addressSchema,
   z.strictObject({
     path: source(),
-    version: oneOf(MOTION_VERSIONS).optional().describe('Only where the file does not tell v1 from v3.'),
+    version: oneOf(MOTION_VERSIONS)
+      .optional()
+      .describe('Only where the file does not tell v1 from v3, or v2 from lightning.'),
+    steps: expecting(z.literal(LIGHTNING_STEPS), '1, 2, 4 or 8')
+      .optional()
+      .describe('What an AnimateDiff-Lightning module was made for. Default: what its name says.'),
+    scale: expecting(z.number(), 'a finite number')
+      .optional()
+      .describe('Strength of the motion; 0 leaves still frames. Default: 1.'),
   }),
 ]);
 
@@ -127,7 +90,7 @@ const loadShape = {
     .optional()
     .describe('Stable Diffusion 1.5: an LDM .safetensors or .ckpt, a diffusers folder, or a baked archive.'),
   checkpoint: source().optional().describe('Personalised (DreamBooth) checkpoint laid over the base.'),
-  motionModule: expecting(motionModuleSchema, 'a path, or a mapping with path and version')
+  motionModule: expecting(motionModuleSchema, 'a path, or a mapping with path, version, steps and scale')
     .optional()
     .describe('Motion module file or MotionAdapter folder. Without one, single images are made.'),
   loras: expecting(
@@ -161,13 +124,17 @@ const generateShape = {
   frames: count(100_000).optional().describe('Default: 16 with a motion module, 1 without.'),
   width: pixels().optional().describe("Pixels, a multiple of 8. Default: the model's own size (512)."),
   height: pixels().optional().describe("Pixels, a multiple of 8. Default: the model's own size (512)."),
-  steps: count(1000).optional().describe('Sampling steps. Default: 25.'),
+  steps: count(1000)
+    .optional()
+    .describe('Sampling steps. Default: 25; 4 with AnimateLCM, its own number with AnimateDiff-Lightning.'),
   guidanceScale: expecting(z.number().min(0).max(1000), 'a number from 0 to 1000')
     .optional()
-    .describe('Classifier-free guidance, on when above 1. Default: 7.5.'),
-  scheduler: expecting(schedulerSchema, 'ddim, or a mapping with name and the options of the scheduler')
+    .describe(
+      'Classifier-free guidance, on when above 1. Default: 7.5; AnimateLCM 1.5, AnimateDiff-Lightning 1.',
+    ),
+  scheduler: expecting(schedulerSchema, SCHEDULER_EXPECTED)
     .optional()
-    .describe('Default: ddim.'),
+    .describe('Default: ddim; lcm with AnimateLCM, euler with AnimateDiff-Lightning.'),
 };
 
 /** Keys about the files that are written. */

@@ -35,6 +35,7 @@ function fields(p: ClipParameters): [string, string | number | undefined][] {
     ['Frames', p.frames],
     ['Model', model === undefined ? undefined : modelName(model)],
     ['Motion module', p.motionModule === undefined ? undefined : modelName(p.motionModule)],
+    ['Motion scale', p.motionScale],
     ['LoRAs', loraText(p)],
     ['Compat', p.compat],
     ['Version', p.software],

@@ -21,6 +21,7 @@ const MOTION_TITLES: Readonly<Record<DetectedMotion, string>> = {
   v2: 'an AnimateDiff v2 motion module',
   v3: 'an AnimateDiff v3 motion module',
   animatelcm: 'an AnimateLCM motion module',
+  lightning: 'an AnimateDiff-Lightning motion module',
   'animatelcm-i2v': 'an AnimateLCM-I2V motion module, which takes an image',
   sdxl: 'an AnimateDiff motion module for SDXL',
   hotshotxl: 'a HotshotXL motion module, which is for SDXL',
@@ -56,7 +57,7 @@ export function describe(subject: Subject): string {
     case 'motion-adapter':
       return motion === null
         ? 'a motion module'
-        : `${MOTION_TITLES[motion.version]} (${layoutTitle(layout)} layout, ${motion.maxFrames} positions)`;
+        : `${MOTION_TITLES[motion.version]} (${layoutTitle(layout)} layout, ${motion.maxFrames} positions${motion.steps === undefined ? '' : `, ${motion.steps} steps`})`;
     case 'sd-checkpoint':
       return `${article(title)} ${title} checkpoint (${layoutTitle(layout)} layout; ${partsText(subject)})`;
     case 'diffusers-folder':

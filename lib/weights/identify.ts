@@ -122,7 +122,10 @@ function identifyWeights(file: TensorFile, weights: CanonicalWeights, context: I
     const architecture = loraLike ? loraArchitecture(file.tensors) : undefined;
     return addOnIdentity(marked.kind, marked.variant ?? null, architecture);
   }
-  return identifyNetworks(weights, context.families ?? graphFamilies(), context.folder);
+  return identifyNetworks(weights, context.families ?? graphFamilies(), {
+    folder: context.folder,
+    name: path.basename(file.path),
+  });
 }
 
 /** Add-ons are only named: which of their tensors fit is a question for the network that they go on. */

@@ -24,6 +24,8 @@ export interface MotionIdentity {
   readonly maxFrames: number;
   /** The file or the config beside it states `maxFrames`; otherwise it is what the version was trained with. */
   readonly stated: boolean;
+  /** Steps that an AnimateDiff-Lightning module was distilled for, from its name. */
+  readonly steps?: number;
   /** Nothing tells v1 from v3; v3 was taken, as what is trained today. */
   readonly assumed: boolean;
 }
@@ -34,6 +36,7 @@ export const DEFAULT_POSITIONS: Readonly<Record<MotionVersion, number>> = {
   v2: 32,
   v3: 32,
   animatelcm: 64,
+  lightning: 32,
 };
 
 /** What the rules look at. */
@@ -48,6 +51,8 @@ interface Traits {
   readonly supported: boolean;
   /** One level of the UNet less than the family has: SDXL. */
   readonly shallow: boolean;
+  /** Steps in the name of an AnimateDiff-Lightning module, which has the tensors of v2. */
+  readonly lightningSteps: number | undefined;
 }
 
 const RULES: readonly (readonly [DetectedMotion, (traits: Traits) => boolean])[] = [
@@ -60,6 +65,7 @@ const RULES: readonly (readonly [DetectedMotion, (traits: Traits) => boolean])[]
   ['sdxl', ({ shallow }) => shallow],
   ['unknown', ({ supported }) => !supported],
   ['animatelcm', ({ middle, positions }) => middle && positions === undefined],
+  ['lightning', ({ middle, lightningSteps }) => middle && lightningSteps !== undefined],
   ['v2', ({ middle }) => middle],
   ['v1', ({ positions }) => positions !== undefined && positions <= DEFAULT_POSITIONS.v1],
   ['v3', () => true],
@@ -68,14 +74,26 @@ const RULES: readonly (readonly [DetectedMotion, (traits: Traits) => boolean])[]
 /** Channels of PIA's first convolution: latents, condition, mask. */
 const PIA_CHANNELS = 9;
 
+/** Names of ByteDance/AnimateDiff-Lightning: `animatediff_lightning_4step_comfyui.safetensors`. */
+const LIGHTNING_NAME = /animatediff[-_]lightning[-_]([1248])[-_]?step/i;
+
+/** Where motion modules come from. */
+export interface MotionOrigin {
+  /** Name of the file or folder. */
+  readonly name?: string;
+  /** `config.json` of a MotionAdapter folder. */
+  readonly config?: JsonObject;
+}
+
 /** Generation of the motion modules in a file; `match` is their comparison with the best family. */
 export function detectMotion(
   weights: CanonicalWeights,
   match: PartMatch | undefined,
-  config: JsonObject = {},
+  { name = '', config = {} }: MotionOrigin = {},
 ): MotionIdentity {
   const { motion, unet } = weights.parts;
   const positions = tablePositions(weights) ?? configPositions(config);
+  const steps = LIGHTNING_NAME.exec(name)?.[1];
   const traits: Traits = {
     names: weights.unknown,
     hotshot: weights.layouts.motion === 'hotshot',
@@ -85,11 +103,18 @@ export function detectMotion(
       unet.get('conv_in.weight')?.shape[1] === PIA_CHANNELS || config.conv_in_channels === PIA_CHANNELS,
     supported: fits(match),
     shallow: match !== undefined && downLevels(motion.keys()) === familyLevels(match) - 1,
+    lightningSteps: steps === undefined ? undefined : Number(steps),
   };
   const version = RULES.find(([, test]) => test(traits))?.[0] ?? 'unknown';
   const fallback = isSupportedMotion(version) ? DEFAULT_POSITIONS[version] : 0;
   const stated = positions !== undefined;
-  return { version, maxFrames: positions ?? fallback, stated, assumed: version === 'v3' && !stated };
+  return {
+    version,
+    maxFrames: positions ?? fallback,
+    stated,
+    assumed: version === 'v3' && !stated,
+    ...(version === 'lightning' && { steps: traits.lightningSteps }),
+  };
 }
 
 function tablePositions({ parts }: CanonicalWeights): number | undefined {

@@ -21,8 +21,9 @@ type Findings = Omit<Identity, 'usableAs' | 'reason' | 'description'> & { readon
 export function identifyNetworks(
   weights: CanonicalWeights,
   families: readonly GraphFamily[],
-  folder?: ModelFolder,
+  origin: { readonly folder?: ModelFolder; readonly name?: string } = {},
 ): Identity {
+  const { folder, name: fileName } = origin;
   const matches: Matches = Object.fromEntries(
     PARTS.map((part) => [part, bestMatch(families, part, weights)]),
   );
@@ -40,7 +41,10 @@ export function identifyNetworks(
       vae: weights.parts.vae.size > 0,
       textEncoder: weights.parts.textEncoder.size > 0,
     },
-    motion: weights.parts.motion.size === 0 ? null : detectMotion(weights, matches.motion, config),
+    motion:
+      weights.parts.motion.size === 0
+        ? null
+        : detectMotion(weights, matches.motion, { name: fileName, config }),
     emaTensors: weights.emaTensors,
     ...differences(weights, relevantMatches(kind, matches)),
   };

@@ -5,7 +5,7 @@
  */
 import { AnimateDiffError, invalidArgument } from '../errors.ts';
 import { type GraphFamily, graphFamilies, type UNetTopology } from '../graphs.ts';
-import type { MotionVersion, Notice } from '../options.ts';
+import type { MotionModuleOptions, MotionVersion, Notice } from '../options.ts';
 import { requireUse } from './fit.ts';
 import { type OpenedModel, openModel } from './identify.ts';
 import { hasMiddleMotion, motionTopology } from './match.ts';
@@ -16,18 +16,27 @@ import { planGraph, type Supply } from './recipes.ts';
 import { recipeBytes } from './shapes.ts';
 import type { Role, WeightPlan } from './types.ts';
 
+/** A motion module that lies on this machine. */
+export interface MotionModuleRequest extends Omit<MotionModuleOptions, 'path'> {
+  readonly path: string;
+}
+
 export interface PlanOptions {
   /** Stable Diffusion 1.5: LDM file or diffusers folder. */
   readonly base: string;
   /** Laid over the base: its UNet, and its VAE and text encoder where it has them. */
   readonly checkpoint?: string;
-  readonly motionModule?: { readonly path: string; readonly version?: MotionVersion };
+  readonly motionModule?: MotionModuleRequest;
 }
 
 export interface PlannedMotion {
   readonly version: MotionVersion;
   /** Most frames of one clip: the length of the position tables. */
   readonly maxFrames: number;
+  /** Steps that a Lightning module was distilled for, where it or the options say so. */
+  readonly steps?: number;
+  /** Factor of the residual branch; absent when it is 1. */
+  readonly scale?: number;
   /** Absolute path. */
   readonly file: string;
 }
@@ -69,8 +78,8 @@ export async function planModel(
   const { base, checkpoint, motion } = sources;
   const family = chooseFamily(sources, families);
   const topology = motion === undefined ? 'unet' : motionTopology(motion.weights.parts.motion);
-  const planned = motion && planMotion(motion, options.motionModule?.version);
-  const plans = planRoles(sources, family, topology, planned?.maxFrames);
+  const planned = motion && planMotion(motion, options.motionModule);
+  const plans = planRoles(sources, family, topology, planned);
   return {
     family: family.name,
     plans,
@@ -130,7 +139,10 @@ function chooseFamily(
   );
 }
 
-function planMotion({ path, weights, identity }: OpenedModel, wanted?: MotionVersion): PlannedMotion {
+function planMotion(
+  { path, weights, identity }: OpenedModel,
+  { version: wanted, steps, scale = 1 }: Partial<MotionModuleRequest> = {},
+): PlannedMotion {
   const found = identity.motion;
   if (found === null || !isSupportedMotion(found.version)) {
     throw new AnimateDiffError(
@@ -139,21 +151,31 @@ function planMotion({ path, weights, identity }: OpenedModel, wanted?: MotionVer
     );
   }
   const allowed = hasMiddleMotion(weights.parts.motion)
-    ? (['v2', 'animatelcm'] as const)
+    ? (['v2', 'animatelcm', 'lightning'] as const)
     : (['v1', 'v3'] as const);
   if (wanted !== undefined && !allowed.some((version) => version === wanted)) {
     const expected = `'${allowed.join("' or '")}', which have the ${allowed[0] === 'v2' ? 21 : 20} modules of ${path},`;
     throw invalidArgument('motionModule.version', expected, wanted);
   }
   const version = wanted ?? found.version;
-  return { version, maxFrames: found.stated ? found.maxFrames : DEFAULT_POSITIONS[version], file: path };
+  if (steps !== undefined && version !== 'lightning') {
+    throw invalidArgument('motionModule.steps', `no value with a ${version} module, which has none,`, steps);
+  }
+  const distilled = steps ?? (version === 'lightning' ? found.steps : undefined);
+  return {
+    version,
+    maxFrames: found.stated ? found.maxFrames : DEFAULT_POSITIONS[version],
+    ...(distilled !== undefined && { steps: distilled }),
+    ...(scale !== 1 && { scale }),
+    file: path,
+  };
 }
 
 function planRoles(
   { base, checkpoint, motion }: PlanSources,
   family: GraphFamily,
   topology: UNetTopology,
-  maxFrames?: number,
+  planned?: PlannedMotion,
 ): Record<Role, WeightPlan> {
   if (checkpoint !== undefined && !checkpoint.identity.holds.unet) throw checkpointWithoutUnet(checkpoint);
   const owner = (part: 'unet' | 'vae' | 'textEncoder') =>
@@ -168,15 +190,29 @@ function planRoles(
   const { graphs } = family;
   return {
     text_encoder: planGraph('text_encoder', graphs.text_encoder, () => text),
-    unet: planGraph(
-      'unet',
-      graphs[topology],
-      (name) => (modules !== undefined && !Object.hasOwn(graphs.unet.parameters, name) ? modules : unet),
-      maxFrames,
+    unet: scaleMotion(
+      planGraph(
+        'unet',
+        graphs[topology],
+        (name) => (modules !== undefined && !Object.hasOwn(graphs.unet.parameters, name) ? modules : unet),
+        planned?.maxFrames,
+      ),
+      planned?.scale ?? 1,
     ),
     vae_decoder: planGraph('vae_decoder', graphs.vae_decoder, () => vae),
     vae_encoder: planGraph('vae_encoder', graphs.vae_encoder, () => vae),
   };
+}
+
+/** x + scale * (W h + b): weight and bias of the last layer of each module's residual branch, times scale. */
+function scaleMotion(plan: WeightPlan, scale: number): WeightPlan {
+  if (scale === 1) return plan;
+  const recipes = plan.recipes.map((recipe) =>
+    recipe.kind === 'copy' && /\.temporal_transformer\.proj_out\.(weight|bias)$/.test(recipe.target)
+      ? { ...recipe, factor: scale }
+      : recipe,
+  );
+  return { ...plan, recipes };
 }
 
 function checkpointWithoutUnet({ path, identity }: OpenedModel): AnimateDiffError {

@@ -85,7 +85,7 @@ export interface AdapterTerm {
 export type Recipe =
   /**
    * Copy the source, cast to the engine's dtype, viewed in the target's shape (same element count). With
-   * terms, source and terms are added in float32 and rounded once.
+   * terms, source and terms are added in float32; with a factor the sum is multiplied by it. Rounded once.
    */
   | {
       readonly kind: 'copy';
@@ -93,6 +93,8 @@ export type Recipe =
       readonly shape: readonly number[];
       readonly source: TensorSource;
       readonly terms?: readonly AdapterTerm[];
+      /** Default 1. */
+      readonly factor?: number;
     }
   /**
    * Position table [1, length, channels] of a motion module. Without a source, or when the source is the

@@ -97,6 +97,7 @@ void read_plan(const Napi::Array& recipes, PlanStorage& storage) {
     recipe.shape = shape.data();
     recipe.dims = static_cast<int32_t>(shape.size());
     recipe.source = read_source(object.Get("source"), storage);
+    recipe.factor = number(object, "factor");
     if (object.Get("terms").IsArray()) {
       const auto array = object.Get("terms").As<Napi::Array>();
       auto& terms = storage.terms.emplace_back();
@@ -123,6 +124,7 @@ void read_tensors(const Napi::Array& tensors, TensorStorage& storage) {
 
 ad_scheduler read_scheduler(const Napi::Object& object) {
   ad_scheduler scheduler{};
+  scheduler.kind = static_cast<ad_scheduler_kind>(integer(object, "kind"));
   scheduler.betas = static_cast<ad_betas>(integer(object, "betas"));
   scheduler.beta_start = number(object, "betaStart");
   scheduler.beta_end = number(object, "betaEnd");
@@ -132,6 +134,8 @@ ad_scheduler read_scheduler(const Napi::Object& object) {
   scheduler.set_alpha_to_one = flag(object, "setAlphaToOne");
   scheduler.prediction = static_cast<ad_prediction>(integer(object, "prediction"));
   scheduler.eta = number(object, "eta");
+  scheduler.karras_sigmas = flag(object, "karrasSigmas");
+  scheduler.original_inference_steps = integer(object, "originalInferenceSteps");
   return scheduler;
 }
 

@@ -18,7 +18,7 @@ extern "C" {
 #define AD_API __attribute__((visibility("default")))
 
 /** Raised when a struct or function below changes; glue and engine must agree. */
-#define AD_ABI_VERSION 2
+#define AD_ABI_VERSION 3
 
 typedef enum ad_status {
   AD_OK = 0,
@@ -149,25 +149,49 @@ typedef struct ad_recipe {
   /** Added in float32 to the source's values, which are then rounded once; for AD_COPY only. */
   const ad_term* terms;
   int32_t term_count;
+  /** Multiplies the sum in float32, before it is rounded; 1 leaves the bytes alone. For AD_COPY only. */
+  double factor;
 } ad_recipe;
 
 typedef enum ad_spacing { AD_LEADING = 0, AD_LINSPACE, AD_TRAILING } ad_spacing;
 typedef enum ad_betas { AD_LINEAR = 0, AD_SCALED_LINEAR } ad_betas;
 typedef enum ad_prediction { AD_EPSILON = 0, AD_V_PREDICTION, AD_SAMPLE } ad_prediction;
 
-/** DDIM, arXiv 2010.02502. */
+typedef enum ad_scheduler_kind {
+  /** arXiv 2010.02502. */
+  AD_DDIM = 0,
+  /** Algorithm 2 of arXiv 2206.00364 without churn. */
+  AD_EULER,
+  /** Euler steps with as much noise as DDPM. */
+  AD_EULER_ANCESTRAL,
+  /** DPM-Solver++(2M), algorithm 2 of arXiv 2211.01095. */
+  AD_DPM_SOLVER_2M,
+  /** Multistep latent consistency sampling, algorithm 3 of arXiv 2310.04378. */
+  AD_LCM,
+  /** Pseudo linear multistep (PLMS), arXiv 2202.09778. */
+  AD_PNDM
+} ad_scheduler_kind;
+
+/** A sampler of the network's ordinary or stochastic differential equation; fields that a kind does not name are not
+ * read. */
 typedef struct ad_scheduler {
+  ad_scheduler_kind kind;
   ad_betas betas;
   double beta_start;
   double beta_end;
+  /** All but AD_LCM. */
   ad_spacing spacing;
   int32_t steps;
   int32_t steps_offset;
-  /** Alpha of the last step is 1, else alphas_cumprod[0]. */
+  /** AD_DDIM, AD_PNDM: alpha of the last step is 1, else alphas_cumprod[0]. */
   int32_t set_alpha_to_one;
   ad_prediction prediction;
-  /** 0: deterministic; 1: as much noise as DDPM. */
+  /** AD_DDIM: 0 is deterministic, 1 adds as much noise as DDPM. */
   double eta;
+  /** AD_EULER, AD_DPM_SOLVER_2M: noise levels of equation (5) of arXiv 2206.00364. */
+  int32_t karras_sigmas;
+  /** AD_LCM: steps of the schedule that the network was distilled on. */
+  int32_t original_inference_steps;
 } ad_scheduler;
 
 typedef enum ad_phase { AD_PHASE_TEXT = 0, AD_PHASE_SAMPLE, AD_PHASE_DECODE, AD_PHASE_WEIGHTS } ad_phase;
@@ -263,12 +287,14 @@ AD_API ad_status ad_engine_forward(ad_engine* engine, ad_role role, const ad_ten
                                    const int64_t* integers, size_t integer_count, ad_result** result, ad_error* error);
 AD_API ad_status ad_engine_memory(ad_engine* engine, ad_memory* memory, ad_error* error);
 
-/** Timesteps [steps] int64 of a scheduler, in the order they are visited, as `timesteps`. */
+/** Timesteps float32 of a scheduler as `timesteps`: one per evaluation of the network, which are `steps` (AD_PNDM: one
+ * more). */
 AD_API ad_status ad_scheduler_timesteps(const ad_scheduler* scheduler, ad_result** result, ad_error* error);
 
 /**
- * A scheduler alone: from `sample` [batch, …] through the given network outputs [steps, batch, …], both float32, to
- * `samples` [steps, batch, …] after each step. Noise for eta > 0 comes from `seeds`, one per clip.
+ * A scheduler alone: from `sample` [batch, …] (standard normal, scaled to the first noise level here) through the
+ * given network outputs [timesteps, batch, …], both float32, to `samples` [timesteps, batch, …] after each step and
+ * `inputs` of the same shape, what the network would have been given. Noise comes from `seeds`, one per clip.
  */
 AD_API ad_status ad_scheduler_run(const ad_scheduler* scheduler, const ad_tensor* sample, const ad_tensor* outputs,
                                   const uint64_t* seeds, ad_result** result, ad_error* error);

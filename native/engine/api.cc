@@ -15,9 +15,10 @@
 #include "engine.h"
 #include "error.h"
 #include "sampler/noise.h"
-#include "schedulers/ddim.h"
+#include "schedulers/scheduler.h"
 #include "tensor_view.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 
@@ -159,7 +160,7 @@ ad_status ad_engine_memory(ad_engine* engine, ad_memory* memory, ad_error* error
 ad_status ad_scheduler_timesteps(const ad_scheduler* scheduler, ad_result** result, ad_error* error) {
   return guarded(error, [&] {
     auto timesteps = std::make_unique<ad_result>();
-    timesteps->add("timesteps", at::tensor(animatediff::Ddim(*scheduler).timesteps(), at::kLong));
+    timesteps->add("timesteps", at::tensor(animatediff::make_scheduler(*scheduler)->timesteps(), at::kFloat));
     *result = timesteps.release();
   });
 }
@@ -167,21 +168,24 @@ ad_status ad_scheduler_timesteps(const ad_scheduler* scheduler, ad_result** resu
 ad_status ad_scheduler_run(const ad_scheduler* scheduler, const ad_tensor* sample, const ad_tensor* outputs,
                            const uint64_t* seeds, ad_result** result, ad_error* error) {
   return guarded(error, [&] {
-    const animatediff::Ddim ddim(*scheduler);
-    at::Tensor current = animatediff::view_tensor(*sample);
+    const auto sampler = animatediff::make_scheduler(*scheduler);
+    at::Tensor current = animatediff::view_tensor(*sample) * sampler->init_noise_sigma();
     const at::Tensor given = animatediff::view_tensor(*outputs);
-    if (given.dim() != current.dim() + 1 || given.size(0) != scheduler->steps) {
-      throw EngineError(AD_INVALID_ARGUMENT, "Expected one network output for each of the steps.");
+    if (given.dim() != current.dim() + 1 || given.size(0) != static_cast<int64_t>(sampler->timesteps().size())) {
+      throw EngineError(AD_INVALID_ARGUMENT, "Expected one network output for each of the timesteps.");
     }
     std::vector<at::Generator> generators;
     for (int64_t i = 0; i < current.size(0); ++i) generators.push_back(animatediff::cpu_generator(seeds[i]));
+    std::vector<at::Tensor> inputs;
     std::vector<at::Tensor> samples;
-    for (int64_t step = 0; step < given.size(0); ++step) {
-      current = ddim.step(static_cast<size_t>(step), given[step], current, generators);
+    for (size_t step = 0; step < sampler->timesteps().size(); ++step) {
+      inputs.push_back(sampler->scale_model_input(step, current));
+      current = sampler->step(step, given[static_cast<int64_t>(step)], current, generators);
       samples.push_back(current);
     }
     auto run = std::make_unique<ad_result>();
     run->add("samples", at::stack(samples));
+    run->add("inputs", at::stack(inputs));
     *result = run.release();
   });
 }

@@ -131,15 +131,16 @@ at::Tensor read_source(const ad_recipe& recipe, SourceFiles& files, c10::ScalarT
   return read_shaped(source, shape, recipe, files, dtype);
 }
 
-// Base and terms meet in float32, so that the sum is rounded once.
+// Base, terms and factor meet in float32, so that the result is rounded once.
 at::Tensor merged(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype) {
   at::Tensor value = read_source(recipe, files, at::kFloat);
-  add_terms(recipe, files, value);
+  if (recipe.term_count > 0) add_terms(recipe, files, value);
+  if (recipe.factor != 1.0) value.mul_(recipe.factor);
   value = value.to(dtype);
   if (!all_finite(value)) {
-    throw EngineError(AD_WEIGHTS_NOT_FINITE, std::string("With its LoRAs ") + recipe.target +
-                                                 " has values beyond the range of " + c10::toString(dtype) +
-                                                 ". Give smaller scales.");
+    throw EngineError(AD_WEIGHTS_NOT_FINITE, std::string("With the scales of LoRAs and motion module ") +
+                                                 recipe.target + " has values beyond the range of " +
+                                                 c10::toString(dtype) + ". Give smaller ones.");
   }
   return value;
 }
@@ -231,7 +232,8 @@ at::Tensor read_parameter(const ad_recipe& recipe, SourceFiles& files, c10::Scal
   at::Tensor host;
   switch (recipe.kind) {
     case AD_COPY:
-      host = recipe.term_count > 0 ? merged(recipe, files, dtype) : read_source(recipe, files, dtype);
+      host = recipe.term_count > 0 || recipe.factor != 1.0 ? merged(recipe, files, dtype)
+                                                           : read_source(recipe, files, dtype);
       break;
     case AD_POSITION_ENCODING: host = position_encoding(recipe, files, dtype); break;
   }

@@ -45,18 +45,18 @@ void timesteps_match_the_reference() {
   EXPECT(leading.timesteps()[1] == 921);
   EXPECT(leading.timesteps().back() == 1);
   const Ddim linspace(options(AD_LINSPACE, 25));
-  const std::vector<int64_t> expected{999, 957, 916, 874, 832, 791, 749, 708, 666, 624, 583, 541, 500,
-                                      458, 416, 375, 333, 291, 250, 208, 166, 125, 83,  42,  0};
+  const std::vector<float> expected{999, 957, 916, 874, 832, 791, 749, 708, 666, 624, 583, 541, 500,
+                                    458, 416, 375, 333, 291, 250, 208, 166, 125, 83,  42,  0};
   EXPECT(linspace.timesteps() == expected);
   const Ddim trailing(options(AD_TRAILING, 5));
-  EXPECT((trailing.timesteps() == std::vector<int64_t>{999, 799, 599, 399, 199}));
+  EXPECT((trailing.timesteps() == std::vector<float>{999, 799, 599, 399, 199}));
 }
 
 void coefficients_match_the_reference() {
   std::vector<at::Generator> none;
   const at::Tensor one = at::ones({1});
   const at::Tensor zero = at::full({1}, 0.0);
-  const Ddim scheduler(options(AD_LEADING, 25));
+  Ddim scheduler(options(AD_LEADING, 25));
   EXPECT_NEAR(scheduler.step(0, zero, one, none).item().toDouble(), 1.2566692, 1e-6);
   EXPECT_NEAR(scheduler.step(0, one, zero, none).item().toDouble(), -0.2570699, 1e-6);
   EXPECT_NEAR(scheduler.step(24, zero, one, none).item().toDouble(), 1.0008563, 1e-6);

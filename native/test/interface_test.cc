@@ -75,14 +75,14 @@ void an_archive_that_cannot_be_written_is_an_error() {
 }
 
 void timesteps_come_back_as_a_named_tensor() {
-  ad_scheduler scheduler{AD_LINEAR, 0.00085, 0.012, AD_TRAILING, 4, 1, 1, AD_EPSILON, 0.0};
+  ad_scheduler scheduler{AD_EULER, AD_LINEAR, 0.00085, 0.012, AD_TRAILING, 4, 1, 1, AD_EPSILON, 0.0, 0, 50};
   ad_result* result = nullptr;
   EXPECT(ad_scheduler_timesteps(&scheduler, &result, nullptr) == AD_OK);
   EXPECT(ad_result_count(result) == 1);
   EXPECT(std::strcmp(ad_result_name(result, 0), "timesteps") == 0);
   const ad_tensor tensor = ad_result_tensor(result, 0);
-  EXPECT(tensor.dtype == AD_I64 && tensor.dims == 1 && tensor.shape[0] == 4);
-  EXPECT(static_cast<const int64_t*>(tensor.data)[3] == 249);
+  EXPECT(tensor.dtype == AD_F32 && tensor.dims == 1 && tensor.shape[0] == 4);
+  EXPECT(static_cast<const float*>(tensor.data)[3] == 249.0F);
   ad_result_free(result);
 }
 

@@ -99,7 +99,8 @@ at::Tensor merge(const at::Tensor& base, const std::vector<Term>& terms, c10::Sc
                          static_cast<int32_t>(base.dim()),
                          store(base),
                          raw.data(),
-                         static_cast<int32_t>(raw.size())};
+                         static_cast<int32_t>(raw.size()),
+                         1.0};
   SourceFiles files;
   return read_parameter(recipe, files, dtype, at::kCPU);
 }
@@ -246,7 +247,7 @@ void bytes_of_terms_are_counted() {
   const at::Tensor factor = values({6, 2}, 42);
   const ad_source* const factors[] = {store(factor), nullptr};
   const ad_term term{AD_LOW_RANK, factors, 2, 1, 0.5, store(at::tensor(1.0F).to(at::kHalf)), store(values({6}, 43)), 0};
-  const ad_recipe recipe{AD_COPY, "t", kLinear.sizes().data(), 2, store(kLinear), &term, 1};
+  const ad_recipe recipe{AD_COPY, "t", kLinear.sizes().data(), 2, store(kLinear), &term, 1, 1.0};
   EXPECT(animatediff::source_bytes(recipe) == 4 * (48 + 12 + 6) + 2);
 }
 

@@ -44,6 +44,7 @@ struct Case {
   uint64_t offset = 0;
   std::vector<int64_t> strides = {};
   ad_recipe_kind kind = AD_COPY;
+  double factor = 1.0;
 };
 
 at::Tensor read(const Case& example, c10::ScalarType dtype = at::kFloat) {
@@ -54,7 +55,8 @@ at::Tensor read(const Case& example, c10::ScalarType dtype = at::kFloat) {
                          example.strides.empty() ? nullptr : example.strides.data(),
                          static_cast<int32_t>(example.source_shape.size())};
   const ad_recipe recipe{
-      example.kind, "target", example.shape.data(), static_cast<int32_t>(example.shape.size()), &source, nullptr, 0};
+      example.kind, "target", example.shape.data(), static_cast<int32_t>(example.shape.size()), &source,
+      nullptr,      0,        example.factor};
   SourceFiles files;
   return read_parameter(recipe, files, dtype, at::kCPU);
 }
@@ -110,9 +112,22 @@ void positions_are_the_sinusoid_unless_the_file_differs() {
   EXPECT(read(other).equal(stretched));
 }
 
+void a_factor_multiplies_before_rounding() {
+  const std::string file = write("factor", numbers(12));
+  Case example{file, {12}, {12}};
+  example.factor = 0.3;
+  EXPECT(read(example).equal(numbers(12) * 0.3));
+  EXPECT(read(example, at::kHalf).equal((numbers(12) * 0.3).to(at::kHalf)));
+  example.factor = 0.0;
+  EXPECT(read(example).equal(at::zeros({12})));
+  example.factor = 1e38;
+  EXPECT_STATUS(read(example), AD_WEIGHTS_NOT_FINITE);
+}
+
 }  // namespace
 
 int main() {
+  a_factor_multiplies_before_rounding();
   every_type_is_cast();
   tensors_larger_than_the_buffer_are_whole();
   offsets_and_strides_are_followed();

@@ -84,11 +84,12 @@ class Optimizer:
     """Muon for the matrices inside a network, AdamW for all else."""
 
     def __init__(self, stage: Stage, trained: dict[str, Tensor]) -> None:
-        inside = {
+        # In the order of the parameters: a set's order differs between processes, and a checkpoint would not fit.
+        inside = [
             name
             for name, p in trained.items()
             if stage.matrix_rate and p.ndim > 1 and not any(end in name for end in ENDS)
-        }
+        ]
         rest = [p for name, p in trained.items() if name not in inside]
         self.parts: list[tuple[torch.optim.Optimizer, float]] = []
         if rest:

@@ -17,6 +17,7 @@ from fixture_file import write_whole
 from lora_fixtures import lora_fixtures
 from network_fixtures import noise_fixture, text_fixture, unet_fixture, vae_fixture
 from pipeline_fixtures import pipeline_fixtures
+from scheduler_fixture import scheduler_fixture
 from seeded_model import FIXTURES, family_parameters, read_family
 from seeded_weights import seeded_tensor
 
@@ -73,6 +74,7 @@ def main() -> None:
     vae_fixture(family)
     noise_fixture()
     ddim_fixture()
+    scheduler_fixture()
     pipeline_fixtures(family)
     lora_fixtures(family)
     total = sum(path.stat().st_size for path in FIXTURES.glob("*.safetensors"))

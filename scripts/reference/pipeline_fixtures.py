@@ -13,11 +13,12 @@ from unittest.mock import patch
 import torch
 from ddim_fixture import ddim_scheduler
 from diffusers import AnimateDiffPipeline, StableDiffusionPipeline
-from diffusers.schedulers import scheduling_ddim
+from diffusers.schedulers import scheduling_ddim, scheduling_lcm
 from fixture_file import max_abs_error, write_fixture
 from network_fixtures import SEEDS, encode_text
 from original_norms import use_original_norms
 from prompts import CAT, EMPTY, GIRL, ODD, token_ids
+from scheduler_fixture import build_scheduler
 from seeded_model import seeded_motion_unet, seeded_text_encoder, seeded_unet, seeded_vae
 
 
@@ -39,6 +40,8 @@ class Case:
     timestep_spacing: str = "leading"
     beta_schedule: str = "linear"
     prediction_type: str = "epsilon"
+    # Another scheduler than DDIM, as `GenerateOptions.scheduler` takes it.
+    scheduler: dict[str, Any] | None = None
     # Seeded variant of the UNet: 1 is a personalised checkpoint over base 0.
     unet_variant: int = 0
     set_alpha_to_one: bool = field(init=False)
@@ -63,6 +66,11 @@ CASES = {
     "trailing": Case(
         timestep_spacing="trailing", prediction_type="v_prediction", height=48, compat="diffusers"
     ),
+    # What AnimateLCM (its `animatelcm_sd15/configs`) and AnimateDiff-Lightning (its model card) take.
+    "lcm": Case(scheduler={"name": "lcm", "originalInferenceSteps": 100}, guidance_scale=1.5, width=48),
+    "euler-trailing": Case(
+        scheduler={"name": "euler", "timestepSpacing": "trailing"}, guidance_scale=1.0, height=48
+    ),
     "personalised": Case(unet_variant=1, prompts=(CAT,)),
     "image": Case(motion=None, frames=1, compat="diffusers", beta_schedule="scaled_linear"),
 }
@@ -73,18 +81,24 @@ def camel_case(name: str) -> str:
     return head + "".join(part.capitalize() for part in tail)
 
 
-def build(case: Case, family: dict[str, Any]) -> AnimateDiffPipeline | StableDiffusionPipeline:
-    scheduler = ddim_scheduler(
+def case_scheduler(case: Case) -> Any:
+    if case.scheduler is not None:
+        options = {"betaSchedule": case.beta_schedule, **case.scheduler}
+        return build_scheduler(options.pop("name"), options)
+    return ddim_scheduler(
         timestep_spacing=case.timestep_spacing,
         beta_schedule=case.beta_schedule,
         prediction_type=case.prediction_type,
         set_alpha_to_one=case.set_alpha_to_one,
     )
+
+
+def build(case: Case, family: dict[str, Any]) -> AnimateDiffPipeline | StableDiffusionPipeline:
     parts = {
         "vae": seeded_vae(family),
         "text_encoder": seeded_text_encoder(family),
         "tokenizer": None,
-        "scheduler": scheduler,
+        "scheduler": case_scheduler(case),
     }
     if case.motion is None:
         unet = seeded_unet(family, case.unet_variant)
@@ -122,7 +136,10 @@ def run(pipeline: Any, case: Case, dtype: torch.dtype) -> dict[str, torch.Tensor
 
     pipeline.prepare_latents = prepare_in_float32
     pipeline.set_progress_bar_config(disable=True)
-    with patch.object(scheduling_ddim, "randn_tensor", noise_in_float32):
+    with (
+        patch.object(scheduling_ddim, "randn_tensor", noise_in_float32),
+        patch.object(scheduling_lcm, "randn_tensor", noise_in_float32),
+    ):
         pipeline(
             prompt_embeds=encode_text(pipeline.text_encoder, token_ids(list(case.prompts))),
             negative_prompt_embeds=encode_text(pipeline.text_encoder, token_ids(list(case.negative_prompts))),
@@ -167,6 +184,8 @@ def pipeline_fixture(name: str, case: Case, family: dict[str, Any]) -> dict[str,
         "frames.uint8": (frames * 255).round().to(torch.uint8),
     }
     settings = {camel_case(key): value for key, value in asdict(case).items()}
+    if case.scheduler is None:
+        del settings["scheduler"]
     settings["seeds"] = [str(seed) for seed in case.seeds]
     write_fixture(f"pipeline-{name}", tensors, {**settings, "float32Error": error})
     return {**error, "largest latent": result["latents.final"].abs().max().item()}

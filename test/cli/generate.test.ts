@@ -74,6 +74,34 @@ describe('generate with flags', () => {
     });
   });
 
+  it('passes on the flags of other schedulers and of the motion module', async () => {
+    const { code, model } = await generate([
+      ...['--base', 'sd15.safetensors', '--motion-module', 'mm.ckpt', '--motion-version', 'lightning'],
+      ...['--motion-steps', '8', '--motion-scale', '.75', '-p', 'a cat'],
+      ...['--scheduler', 'dpm++_2m', '--karras-sigmas'],
+    ]);
+    assert.equal(code, 0);
+    assert.deepEqual(model.loads[0]?.motionModule, {
+      path: path.join(folder, 'mm.ckpt'),
+      version: 'lightning',
+      steps: 8,
+      scale: 0.75,
+    });
+    assert.deepEqual(model.requests[0]?.scheduler, { name: 'dpm++_2m', karrasSigmas: true });
+    const lcm = ['--scheduler', 'lcm', '--original-inference-steps', '100'];
+    const { model: other } = await generate([...MODEL, '-p', 'a cat', ...lcm]);
+    assert.deepEqual(other.requests[0]?.scheduler, { name: 'lcm', originalInferenceSteps: 100 });
+  });
+
+  it('refuses a flag that the scheduler does not have, and says which it has', async () => {
+    const { code, stderr } = await generate([...MODEL, '-p', 'a cat', '--scheduler', 'euler', '--eta', '1']);
+    assert.equal(code, 2);
+    assert.match(
+      stderr,
+      /The scheduler 'euler' has no `--eta`\. It has name, timestepSpacing, .*karrasSigmas/,
+    );
+  });
+
   it('writes exactly the file that is named, and prints its path and nothing else on stdout', async () => {
     const { stdout, code } = await generate([...MODEL, '-p', 'a cat', '-o', 'out/cat.gif']);
     assert.deepEqual([code, stdout], [0, 'out/cat.gif\n']);

@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { loadConfig } from '../../lib/config/load.ts';
 import { listLoadSources } from '../../lib/hub/load-sources.ts';
 import { type HubSource, parseSource } from '../../lib/hub/source.ts';
+import { samplingDefaults } from '../../lib/motion-sampling.ts';
 
 const FOLDER = path.join(import.meta.dirname, '../../configs');
 
@@ -14,6 +15,12 @@ const PERSONALISED = readdirSync(FOLDER).filter(
 );
 
 /** Files of the hub that the configurations may name, as its repositories have them. */
+const DISTILLED_FILES: Readonly<Record<string, readonly string[]>> = {
+  'wangfuyun/AnimateLCM': ['AnimateLCM_sd15_t2v.ckpt', 'AnimateLCM_sd15_t2v_lora.safetensors'],
+  'ByteDance/AnimateDiff-Lightning': [2, 4, 8].map(
+    (steps) => `animatediff_lightning_${steps}step_diffusers.safetensors`,
+  ),
+};
 const MOTION_FILES = [
   'mm_sd_v14.ckpt',
   'mm_sd_v15_v2.ckpt',
@@ -32,8 +39,12 @@ const MOTION_FILES = [
 describe('every configuration of a personalised model', () => {
   it('is there', () => {
     const names = [
+      'animatelcm',
       'film-velvia',
       'ghibli-background',
+      'lightning-2step',
+      'lightning-4step',
+      'lightning-8step',
       'lyriel',
       'majicmix',
       'rcnz-cartoon',
@@ -57,6 +68,8 @@ describe('every configuration of a personalised model', () => {
       )) {
         assert.notEqual(repo, 'runwayml/stable-diffusion-v1-5');
         if (repo === 'guoyww/animatediff') assert.ok(MOTION_FILES.includes(file ?? ''), file);
+        const distilled = DISTILLED_FILES[repo];
+        if (distilled !== undefined) assert.ok(distilled.includes(file ?? ''), file);
       }
       const count = [config.prompt ?? []].flat().length;
       assert.ok(count > 0);
@@ -80,6 +93,20 @@ describe('every configuration of a personalised model', () => {
       'best quality, masterpiece, 1girl, cloudy sky, dandelion, contrapposto, alternate hairstyle,',
     );
     assert.deepEqual([negativePrompt].flat()[0], '');
+  });
+
+  it('samples distilled modules with the settings that they bring themselves', async () => {
+    for (const steps of [2, 4, 8]) {
+      const config = await loadConfig(path.join(FOLDER, `lightning-${steps}step.yaml`));
+      const { scheduler, guidanceScale } = samplingDefaults({ version: 'lightning', steps });
+      assert.deepEqual(
+        [config.scheduler, config.guidanceScale, config.steps],
+        [scheduler, guidanceScale, steps],
+      );
+    }
+    const { scheduler, guidanceScale } = await loadConfig(path.join(FOLDER, 'animatelcm.yaml'));
+    const expected = samplingDefaults({ version: 'animatelcm' });
+    assert.deepEqual([scheduler, guidanceScale], [expected.scheduler, expected.guidanceScale]);
   });
 
   it('merges its LoRA as AnimateDiff did', async () => {

@@ -29,7 +29,9 @@ describe('DDIM equals diffusers', () => {
       const scheduler = resolveScheduler({ name: 'ddim', ...options }, { compat: 'original' });
       const sample = { data: fixture.float32('latents'), shape: fixture.shape('latents') };
       const outputs = { data: fixture.float32('outputs'), shape: fixture.shape('outputs') };
-      const samples = runScheduler(nativeScheduler(scheduler, runSteps), sample, outputs, [BigInt(etaSeed)]);
+      const { samples } = runScheduler(nativeScheduler(scheduler, runSteps), sample, outputs, [
+        BigInt(etaSeed),
+      ]);
       assertClose(`DDIM ${name}`, samples.data, fixture.float32(tensor), TOLERANCE);
     });
   }

@@ -100,11 +100,14 @@ describe('the UNet equals diffusers', () => {
     });
   }
 
-  describe('without a motion module, which is plain Stable Diffusion', () => {
+  describe('without a motion module, or with one of scale 0, which is plain Stable Diffusion', () => {
     let tiny: TinyEngine;
+    let still: TinyEngine;
     before(async () => {
       tiny = await tinyEngine({ roles: ['unet'] });
+      still = await tinyEngine({ roles: ['unet'], motion: 'v2', motionScale: 0 });
     });
+    after(() => still.engine.close());
     after(() => tiny.engine.close());
 
     for (const frames of [1, 3]) {
@@ -112,13 +115,12 @@ describe('the UNet equals diffusers', () => {
         it(`${frames} frames, latents ${size}`, async () => {
           const name = `latents.${size}`;
           const latents = firstFrames(fixture.float32(name), fixture.shape(name), frames);
-          const { data } = await tiny.engine.forward('unet', [latents, timestep, text], [0, 0]);
-          assertClose(
-            `UNet, ${frames} frames, ${size}`,
-            data,
-            fixture.float32(`none.${frames}.${size}`),
-            TOLERANCE,
-          );
+          const expected = fixture.float32(`none.${frames}.${size}`);
+          const inputs = [latents, timestep, text];
+          const { data } = await tiny.engine.forward('unet', inputs, [0, 0]);
+          assertClose(`UNet, ${frames} frames, ${size}`, data, expected, TOLERANCE);
+          const scaled = await still.engine.forward('unet', inputs, [0, 0]);
+          assertClose(`UNet, motion scale 0, ${frames} frames, ${size}`, scaled.data, expected, TOLERANCE);
         });
       }
     }

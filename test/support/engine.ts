@@ -3,7 +3,7 @@ import path from 'node:path';
 import { graphFile } from '../../lib/graphs.ts';
 import { NativeEngine, openEngine } from '../../lib/native.ts';
 import type { MotionVersion } from '../../lib/options.ts';
-import { type ModelPlan, planModel } from '../../lib/weights/plan.ts';
+import { type ModelPlan, type MotionModuleRequest, planModel } from '../../lib/weights/plan.ts';
 import type { Role } from '../../lib/weights/types.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { writeCheckpoint, writeMotionModule } from './tiny-model.ts';
@@ -17,7 +17,9 @@ export interface TinyEngine {
 
 /** Options of {@link tinyEngine}. */
 export interface TinyEngineOptions {
-  readonly motion?: MotionVersion;
+  readonly motion?: Exclude<MotionVersion, 'lightning'>;
+  /** Default 1. */
+  readonly motionScale?: number;
   readonly unetVariant?: number;
   readonly dtype?: 'float32' | 'float16' | 'bfloat16';
   readonly roles?: readonly Role[];
@@ -36,9 +38,10 @@ export async function tinyEngine(options: TinyEngineOptions = {}): Promise<TinyE
     checkpoint = path.join(folder, 'personalised.safetensors');
     writeCheckpoint(checkpoint, { variant: options.unetVariant, vae: false, textEncoder: false });
   }
-  let motionModule: { path: string; version: MotionVersion } | undefined;
+  let motionModule: MotionModuleRequest | undefined;
   if (options.motion !== undefined) {
-    motionModule = { path: path.join(folder, 'motion.ckpt'), version: options.motion };
+    const { motion: version, motionScale: scale } = options;
+    motionModule = { path: path.join(folder, 'motion.ckpt'), version, scale };
     writeMotionModule(motionModule.path, { version: options.motion });
   }
   openEngine({ device: TEST_DEVICE });

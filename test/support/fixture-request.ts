@@ -8,7 +8,7 @@ export function requestOf(fixture: Fixture<PipelineAbout>): NativeRequest {
   const { about } = fixture;
   const { eta, timestepSpacing, betaSchedule, predictionType, setAlphaToOne, compat } = about;
   const scheduler = resolveScheduler(
-    { name: 'ddim', eta, timestepSpacing, betaSchedule, predictionType, setAlphaToOne },
+    about.scheduler ?? { name: 'ddim', eta, timestepSpacing, betaSchedule, predictionType, setAlphaToOne },
     { compat },
   );
   return {

@@ -5,7 +5,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { AnimateDiffError } from '../../lib/errors.ts';
-import type { BetaSchedule, Compat, TimestepSpacing } from '../../lib/options.ts';
+import type {
+  BetaSchedule,
+  Compat,
+  PredictionType,
+  SchedulerOptions,
+  TimestepSpacing,
+} from '../../lib/options.ts';
 import { type MotionGeneration, REFERENCE_FOLDER } from './family.ts';
 
 /** One fixture file. `About` is the type of its JSON document. */
@@ -54,8 +60,6 @@ export interface NoiseAbout {
   readonly seeds: readonly string[];
 }
 
-export type PredictionType = 'epsilon' | 'v_prediction' | 'sample';
-
 /** One run of `runSteps` steps; `tensor` [runSteps, 1, 4, 1, 4, 4] names the latents after each of them. */
 export interface DdimRun {
   readonly tensor: string;
@@ -76,6 +80,18 @@ export interface DdimAbout {
   readonly runSteps: number;
   readonly etaSeed: string;
   readonly runs: readonly DdimRun[];
+}
+
+/**
+ * About `schedulers`: for the runs the start `latents` [2, 4, 1, 2, 2] before scaling, the network's `outputs`
+ * [runSteps + 1, …]; by the name of a run its samples after each step, `<run>.inputs` for euler and euler_a, and
+ * `<run>.timesteps.<steps>` where it predicts epsilon.
+ */
+export interface SchedulersAbout {
+  readonly stepCounts: readonly number[];
+  readonly runSteps: number;
+  readonly seeds: readonly string[];
+  readonly runs: readonly (SchedulerOptions & { readonly tensor: string })[];
 }
 
 /**
@@ -100,6 +116,8 @@ export interface PipelineAbout {
   readonly betaSchedule: BetaSchedule;
   readonly predictionType: PredictionType;
   readonly setAlphaToOne: boolean;
+  /** Another scheduler than DDIM, which the fields above describe. */
+  readonly scheduler?: SchedulerOptions;
   /** Variant of the UNet's seeded weights; VAE, text encoder and motion module have variant 0. */
   readonly unetVariant: number;
   readonly float32Error: { readonly 'latents.final': Float32Error; readonly frames: Float32Error };
@@ -117,6 +135,7 @@ interface Abouts {
   readonly vae: VaeAbout;
   readonly noise: NoiseAbout;
   readonly ddim: DdimAbout;
+  readonly schedulers: SchedulersAbout;
   readonly [pipeline: `pipeline-${string}`]: PipelineAbout;
   readonly [lora: `lora-${string}`]: LoraAbout;
 }

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { type GraphFamily, type GraphInfo, graphFamilies } from '../../lib/graphs.ts';
+import { withTerms } from '../../lib/weights/loras.ts';
 import { type ModelPlan, type PlanOptions, planModel } from '../../lib/weights/plan.ts';
 import { readSafetensors } from '../../lib/weights/safetensors.ts';
-import type { Recipe, Role } from '../../lib/weights/types.ts';
+import type { Recipe, Role, WeightPlan } from '../../lib/weights/types.ts';
 import { rejects } from './support/errors.ts';
 import { type Shapes, temporaryFolder, writeHeaderOnly } from './support/files.ts';
 import * as lists from './support/key-lists.ts';
@@ -197,11 +198,28 @@ describe('planModel', () => {
     assert.deepEqual([kept.motion?.version, kept.motion?.maxFrames], ['v1', 32]);
   });
 
+  it('multiplies the last layer of each module by its scale, under adapters too', async () => {
+    const { plans } = await planModel({ base: BASE, motionModule: { path: MOTION_V2, scale: 0.5 } });
+    const scaled = (plan: WeightPlan) =>
+      plan.recipes.filter((recipe) => recipe.kind === 'copy' && recipe.factor !== undefined);
+    assert.equal(scaled(plans.unet).length, 21 * 2);
+    for (const recipe of scaled(plans.unet)) {
+      assert.match(recipe.target, /motion_modules\.\d\.temporal_transformer\.proj_out\.(weight|bias)$/);
+      assert.equal(recipe.kind === 'copy' && recipe.factor, 0.5);
+    }
+    const [{ target, source } = { target: '', source: undefined }] = scaled(plans.unet);
+    assert.ok(source !== undefined);
+    const term = { kind: 'difference', factors: [source], scale: 1, ratio: 1 } as const;
+    assert.equal(scaled(withTerms(plans.unet, new Map([[target, [term]]]))).length, 42);
+    const plain = await planModel({ base: BASE, motionModule: { path: MOTION_V2, scale: 1 } });
+    assert.deepEqual(scaled(plain.plans.unet), []);
+  });
+
   it('refuses a version that contradicts the number of modules', async () => {
     await rejects(
       planModel({ base: BASE, motionModule: { path: MOTION_V2, version: 'v1' } }),
       'ERR_INVALID_ARGUMENT',
-      /'v2' or 'animatelcm'.*21 modules.*got 'v1'/,
+      /'v2' or 'animatelcm' or 'lightning'.*21 modules.*got 'v1'/,
     );
   });
 
@@ -459,7 +477,7 @@ describe('planModel, on files of another kind', () => {
       'HotshotXL',
       { base: BASE, motionModule: { path: write('hs', models.MOTION_HOTSHOT) } },
       'ERR_UNSUPPORTED_MODEL',
-      /HotshotXL/,
+      /HotshotXL motion module, which is for SDXL.*not supported/,
     ],
     ['PIA', { base: BASE, motionModule: { path: write('pia', models.PIA) } }, 'ERR_UNSUPPORTED_MODEL', /PIA/],
   ];

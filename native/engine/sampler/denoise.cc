@@ -1,5 +1,6 @@
 #include "denoise.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
@@ -7,7 +8,7 @@
 #include "../decode.h"
 #include "../device.h"
 #include "../error.h"
-#include "../schedulers/ddim.h"
+#include "../schedulers/scheduler.h"
 #include "guidance.h"
 #include "noise.h"
 #include "preview.h"
@@ -26,7 +27,7 @@ at::Tensor encode_text(const Pipeline& pipeline, const ad_request& request, bool
   return pipeline.text_encoder({ids, int64_t{0}});
 }
 
-void report(const Callbacks& callbacks, const ad_request& request, size_t step, const Ddim& scheduler,
+void report(const Callbacks& callbacks, const ad_request& request, size_t step, const Scheduler& scheduler,
             const at::Tensor& output, const at::Tensor& latents) {
   const auto done = static_cast<uint64_t>(step) + 1;
   const auto total = static_cast<uint64_t>(scheduler.timesteps().size());
@@ -43,7 +44,7 @@ void report(const Callbacks& callbacks, const ad_request& request, size_t step, 
 // The final latents [batch, channels, frames, h, w], float32 on the device.
 at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Callbacks& callbacks) {
   const bool guided = request.guidance_scale > 1.0;
-  const Ddim scheduler(request.scheduler);
+  const auto scheduler = make_scheduler(request.scheduler);
   callbacks.progress(AD_PHASE_TEXT, 0, 1);
   const at::Tensor text = encode_text(pipeline, request, guided);
   callbacks.progress(AD_PHASE_TEXT, 1, 1);
@@ -53,21 +54,23 @@ at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Ca
   at::Tensor latents = gaussian({request.batch, request.latent_channels, request.frames,
                                  request.height / request.vae_scale_factor, request.width / request.vae_scale_factor},
                                 generators)
-                           .to(pipeline.device);
+                           .to(pipeline.device) *
+                       scheduler->init_noise_sigma();
 
-  const auto& timesteps = scheduler.timesteps();
+  const auto& timesteps = scheduler->timesteps();
   for (size_t step = 0; step < timesteps.size(); ++step) {
     callbacks.check_cancelled();
-    const at::Tensor input = (guided ? at::cat({latents, latents}, 0) : latents).to(pipeline.dtype);
+    const at::Tensor scaled = scheduler->scale_model_input(step, latents);
+    const at::Tensor input = (guided ? at::cat({scaled, scaled}, 0) : scaled).to(pipeline.dtype);
     const at::Tensor timestep =
-        at::full({input.size(0)}, timesteps[step], at::TensorOptions().dtype(at::kLong).device(pipeline.device));
+        at::full({input.size(0)}, timesteps[step], at::TensorOptions().dtype(at::kFloat).device(pipeline.device));
     at::Tensor output =
         pipeline.unet({input, timestep, text, request.norm_over_frames != 0, request.motion_norm_over_frames != 0})
             .to(at::kFloat);
     if (guided) output = guide(output, request.guidance_scale);
-    const at::Tensor next = scheduler.step(step, output, latents, generators);
+    const at::Tensor next = scheduler->step(step, output, latents, generators);
     synchronize(pipeline.device);  // a step is reported when it is done, not when it is queued
-    report(callbacks, request, step, scheduler, output, latents);
+    report(callbacks, request, step, *scheduler, output, latents);
     latents = next;
   }
   return latents;

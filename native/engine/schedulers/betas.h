@@ -17,4 +17,7 @@ inline constexpr int kTrainTimesteps = 1000;
  */
 std::vector<float> alphas_cumprod(ad_betas betas, double start, double end);
 
+/** Those of a scheduler's options. Throws AD_INVALID_ARGUMENT when no signal is left at the last timestep. */
+std::vector<float> alphas_cumprod(const ad_scheduler& options);
+
 }  // namespace animatediff

@@ -10,51 +10,13 @@
 #include "../error.h"
 #include "../sampler/noise.h"
 #include "betas.h"
+#include "spacing.h"
 
 namespace animatediff {
-namespace {
-
-// Half to even, as numpy.round does.
-int64_t round_even(double value) { return static_cast<int64_t>(std::nearbyint(value)); }
-
-std::vector<int64_t> place(const ad_scheduler& options) {
-  const int64_t steps = options.steps;
-  std::vector<int64_t> timesteps;
-  timesteps.reserve(static_cast<size_t>(steps));
-  for (int64_t i = 0; i < steps; ++i) {
-    switch (options.spacing) {
-      case AD_LEADING: timesteps.push_back((steps - 1 - i) * (kTrainTimesteps / steps) + options.steps_offset); break;
-      case AD_LINSPACE:
-        timesteps.push_back(
-            steps == 1 ? 0 : round_even((steps - 1 - i) * (static_cast<double>(kTrainTimesteps - 1) / (steps - 1))));
-        break;
-      case AD_TRAILING:
-        timesteps.push_back(round_even(kTrainTimesteps - i * (static_cast<double>(kTrainTimesteps) / steps)) - 1);
-        break;
-    }
-  }
-  return timesteps;
-}
-
-}  // namespace
 
 Ddim::Ddim(const ad_scheduler& options)
-    : options_(options), alphas_(alphas_cumprod(options.betas, options.beta_start, options.beta_end)) {
-  if (options.steps < 1 || options.steps > kTrainTimesteps) {
-    throw EngineError(AD_INVALID_ARGUMENT, "Expected 1 to 1000 steps, got " + std::to_string(options.steps) + ".");
-  }
-  timesteps_ = place(options);
-  if (timesteps_.front() >= kTrainTimesteps || timesteps_.back() < 0) {
-    throw EngineError(AD_INVALID_ARGUMENT, std::to_string(options.steps) + " steps with stepsOffset " +
-                                               std::to_string(options.steps_offset) +
-                                               " leave the 1000 training timesteps. Take fewer steps or a smaller "
-                                               "stepsOffset (1 is AnimateDiff's).");
-  }
-  if (!(alphas_.back() > 0.0F)) {
-    throw EngineError(AD_INVALID_ARGUMENT,
-                      "betaStart and betaEnd are so large that nothing of the signal is left at "
-                      "the last training timestep. AnimateDiff's are 0.00085 and 0.012.");
-  }
+    : options_(options), alphas_(alphas_cumprod(options)), timesteps_(integer_timesteps(options)) {
+  visited_.assign(timesteps_.begin(), timesteps_.end());
 }
 
 double Ddim::alpha(int64_t timestep) const {
@@ -78,7 +40,7 @@ at::Tensor Ddim::predict_original(size_t step, const at::Tensor& output, const a
 }
 
 at::Tensor Ddim::step(size_t step, const at::Tensor& output, const at::Tensor& sample,
-                      std::vector<at::Generator>& generators) const {
+                      std::vector<at::Generator>& generators) {
   const int64_t timestep = timesteps_.at(step);
   const double now = alpha(timestep);
   const double next = alpha(timestep - kTrainTimesteps / options_.steps);

@@ -8,26 +8,22 @@
 #include <vector>
 
 #include "../animatediff.h"
+#include "scheduler.h"
 
 namespace animatediff {
 
-class Ddim {
+class Ddim final : public Scheduler {
  public:
-  /** Throws AD_INVALID_ARGUMENT for step counts that the spacing cannot place among the training timesteps. */
   explicit Ddim(const ad_scheduler& options);
 
-  /** Timesteps in the order they are visited, descending. */
-  [[nodiscard]] const std::vector<int64_t>& timesteps() const { return timesteps_; }
+  [[nodiscard]] const std::vector<float>& timesteps() const override { return visited_; }
 
-  /**
-   * One step of equation (12): x_t and the network's output at timesteps()[step] to x_{t-1}, float32.
-   * `generators` hold one generator per clip of the batch and are drawn from only when eta > 0.
-   */
+  /** One step of equation (12); noise is added only when eta > 0. */
   at::Tensor step(size_t step, const at::Tensor& output, const at::Tensor& sample,
-                  std::vector<at::Generator>& generators) const;
+                  std::vector<at::Generator>& generators) override;
 
-  /** The estimate of x_0 from x_t, for previews. */
-  at::Tensor predict_original(size_t step, const at::Tensor& output, const at::Tensor& sample) const;
+  [[nodiscard]] at::Tensor predict_original(size_t step, const at::Tensor& output,
+                                            const at::Tensor& sample) const override;
 
  private:
   struct Estimate {
@@ -40,6 +36,7 @@ class Ddim {
   ad_scheduler options_;
   std::vector<float> alphas_;
   std::vector<int64_t> timesteps_;
+  std::vector<float> visited_;
 };
 
 }  // namespace animatediff
