@@ -11,10 +11,12 @@ type Json = Readonly<Record<string, unknown>>;
 /** What the header of a file states. Never throws: other text under that key states nothing. */
 export function statedRatio(metadata: Readonly<Record<string, string>>): StatedRatio {
   const config = parse(metadata.lora_adapter_metadata);
+  const patterns = {
+    unet: patternLookup(config['unet.alpha_pattern']),
+    text_encoder: patternLookup(config['text_encoder.alpha_pattern']),
+  };
   return (role, layer, rank) => {
-    const alpha = number(
-      patternValue(config[`${role}.alpha_pattern`], layer) ?? config[`${role}.lora_alpha`],
-    );
+    const alpha = number(patterns[role](layer) ?? config[`${role}.lora_alpha`]);
     if (alpha === undefined || rank === 0) return 1;
     return alpha / (config[`${role}.use_rslora`] === true ? Math.sqrt(rank) : rank);
   };
@@ -33,9 +35,22 @@ function number(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
 }
 
-/** The entry whose key is the layer, or the end of its path. */
-function patternValue(patterns: unknown, layer: string): unknown {
-  if (typeof patterns !== 'object' || patterns === null) return undefined;
-  const fits = (key: string) => `_${layer}`.endsWith(`_${key.replaceAll('.', '_')}`);
-  return Object.entries(patterns).find(([key]) => fits(key))?.[1];
+/**
+ * Finds the first entry whose key is a layer, or the end of its path. The ends of a path are few, and the entries
+ * of a hostile header may be as many as its layers.
+ */
+function patternLookup(patterns: unknown): (layer: string) => unknown {
+  const entries = typeof patterns === 'object' && patterns !== null ? Object.entries(patterns) : [];
+  const places = new Map<string, number>();
+  for (const [index, [key]] of entries.entries()) {
+    const end = `_${key.replaceAll('.', '_')}`;
+    if (!places.has(end)) places.set(end, index);
+  }
+  return (layer) => {
+    const path = `_${layer}`;
+    let first = Number.POSITIVE_INFINITY;
+    for (let at = 0; at >= 0; at = path.indexOf('_', at + 1))
+      first = Math.min(first, places.get(path.slice(at)) ?? first);
+    return entries[first]?.[1];
+  };
 }

@@ -62,5 +62,6 @@ export function breakAfter(
 ): void {
   const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
   response.writeHead(from > 0 ? 206 : 200, { 'content-length': data.length - from });
-  response.write(data.subarray(from, from + count), () => setTimeout(() => response.destroy(), 20));
+  // A client loses what it has not read yet when the connection breaks, and a busy machine needs a while to read.
+  response.write(data.subarray(from, from + count), () => setTimeout(() => response.destroy(), 200));
 }
