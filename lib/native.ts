@@ -29,11 +29,13 @@ import type { AdapterTerm, DType, Recipe, Role, TensorSource, TermKind } from '.
 
 export type {
   DeviceInfo,
+  NativeBlend,
   NativeClips,
   NativeInput,
   NativeMemory,
   NativeNotice,
   NativeProgress,
+  NativePrompts,
   NativeRequest,
   NativeScheduler,
   NativeTensor,

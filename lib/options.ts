@@ -146,11 +146,48 @@ export interface GenerateProgress {
   readonly preview?: Preview;
 }
 
+/**
+ * Prompt travel: the text at key frames, by frame from 0. Frames between two keys get embeddings in between, frames
+ * before the first and after the last one get theirs.
+ */
+export type PromptTravel = { readonly [frame: number]: string };
+
+/** What to show, for all frames or by frame. */
+export type Prompt = string | PromptTravel;
+
+/**
+ * `weighted`: the syntax of AUTOMATIC1111's web UI, prompts of any length. `plain`: everything is text, cut after 75
+ * tokens, as AnimateDiff and diffusers take prompts.
+ */
+export type PromptSyntax = 'weighted' | 'plain';
+
+/** `lerp`: on a straight line; `slerp`: on the great circle (Shoemake, SIGGRAPH 1985). */
+export type PromptInterpolation = 'lerp' | 'slerp';
+
 export interface GenerateOptions {
   /** One prompt, or a batch that is computed together. */
-  readonly prompt: string | readonly string[];
+  readonly prompt: Prompt | readonly Prompt[];
   /** One for all, or one per prompt. Default: the empty prompt. */
-  readonly negativePrompt?: string | readonly string[];
+  readonly negativePrompt?: Prompt | readonly Prompt[];
+  /**
+   * Default `weighted`: `(word)` × 1.1, `((word))` × 1.21, `(word:1.3)` × 1.3, `[word]` ÷ 1.1, `\(` for a bracket,
+   * `BREAK` for a new chunk. Embeddings are multiplied after the encoder's final norm, and each chunk is scaled back
+   * to its mean. Prompts are encoded in chunks of 75 tokens, split after a comma among the last 20 where there is one;
+   * all prompts and negative prompts of a call get the same number of chunks.
+   */
+  readonly promptSyntax?: PromptSyntax;
+  /** Put before every prompt, followed by a comma; most useful where prompts change. Default: nothing. */
+  readonly promptHead?: string;
+  /** Put behind every prompt, after a comma. Default: nothing. */
+  readonly promptTail?: string;
+  /** Between the key frames of prompts that change. Default `lerp`, as in diffusers. */
+  readonly promptInterpolation?: PromptInterpolation;
+  /**
+   * The layer of the text encoder whose output is used, counted from its end as in AUTOMATIC1111's web UI: 1, the
+   * default, is the last one; 2 leaves out one layer (diffusers' `clip_skip: 1`), up to the number of layers (12 for
+   * SD 1.5). The final norm follows in any case.
+   */
+  readonly clipSkip?: number;
   /** Default 16 with a motion module, 1 without. */
   readonly frames?: number;
   /** Pixels, a multiple of 8. Default: the model's own size (512 for SD 1.5). */
@@ -174,8 +211,18 @@ export interface GenerateOptions {
 
 /** Everything that made a clip; what `save` writes into the file's metadata. */
 export interface ClipParameters {
+  /** With head and tail; `0: a cat | 8: a dog` when it changes. */
   readonly prompt: string;
   readonly negativePrompt: string;
+  /** Texts by frame; absent for a prompt that does not change. */
+  readonly promptTravel?: PromptTravel;
+  readonly negativePromptTravel?: PromptTravel;
+  /** Only when prompts change. */
+  readonly promptInterpolation?: PromptInterpolation;
+  /** Absent for `weighted`. */
+  readonly promptSyntax?: PromptSyntax;
+  /** Absent for 1. */
+  readonly clipSkip?: number;
   /** Decimal digits of the unsigned 64-bit seed. */
   readonly seed: string;
   readonly steps: number;

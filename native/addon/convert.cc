@@ -52,6 +52,23 @@ ad_term read_term(const Napi::Object& object, PlanStorage& storage) {
   return term;
 }
 
+ad_prompts read_prompts(const Napi::Object& object, PromptStorage& storage) {
+  storage.ids = widen(object.Get("ids"));
+  if (object.Get("weights").IsTypedArray()) {
+    const auto weights = object.Get("weights").As<Napi::Float32Array>();
+    storage.weights.assign(weights.Data(), weights.Data() + weights.ElementLength());
+  }
+  if (object.Get("frames").IsArray()) {
+    const auto frames = object.Get("frames").As<Napi::Array>();
+    for (uint32_t i = 0; i < frames.Length(); ++i) {
+      const auto frame = frames.Get(i).As<Napi::Object>();
+      storage.frames.push_back({integer(frame, "from"), integer(frame, "to"), number(frame, "position")});
+    }
+  }
+  return {storage.ids.data(), storage.weights.empty() ? nullptr : storage.weights.data(), integer(object, "texts"),
+          storage.frames.empty() ? nullptr : storage.frames.data()};
+}
+
 template <typename Array>
 Napi::Value copy_elements(Napi::Env env, const ad_tensor& tensor, size_t count, size_t width) {
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, count * width);
@@ -145,8 +162,6 @@ ad_engine_options read_engine_options(const Napi::Object& object) {
 }
 
 void read_request(const Napi::Object& object, RequestStorage& storage) {
-  storage.prompt_ids = widen(object.Get("promptIds"));
-  storage.negative_ids = widen(object.Get("negativeIds"));
   const auto seeds = object.Get("seeds").As<Napi::BigUint64Array>();
   storage.seeds.assign(seeds.Data(), seeds.Data() + seeds.ElementLength());
   ad_request& request = storage.request;
@@ -157,15 +172,18 @@ void read_request(const Napi::Object& object, RequestStorage& storage) {
   request.vae_scale_factor = integer(object, "vaeScaleFactor");
   request.vae_scaling_factor = number(object, "vaeScalingFactor");
   request.latent_channels = integer(object, "latentChannels");
+  request.prompts = read_prompts(object.Get("prompts").As<Napi::Object>(), storage.prompts);
+  request.negatives = read_prompts(object.Get("negatives").As<Napi::Object>(), storage.negatives);
+  request.chunks = integer(object, "chunks");
   request.tokens = integer(object, "tokens");
+  request.layers_skipped = integer(object, "layersSkipped");
+  request.interpolation = static_cast<ad_interpolation>(integer(object, "interpolation"));
   request.guidance_scale = number(object, "guidanceScale");
   request.scheduler = read_scheduler(object.Get("scheduler").As<Napi::Object>());
   request.norm_over_frames = flag(object, "normOverFrames");
   request.motion_norm_over_frames = flag(object, "motionNormOverFrames");
   request.preview = flag(object, "preview");
   request.keep_floats = flag(object, "keepFloats");
-  request.prompt_ids = storage.prompt_ids.data();
-  request.negative_ids = storage.negative_ids.data();
   request.seeds = storage.seeds.data();
 }
 
