@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { AnimateDiffError } from './errors.ts';
 import { graphFamilies } from './graphs.ts';
-import type { AppliedLora, MotionVersion } from './options.ts';
+import type { AppliedEmbedding, AppliedLora, MotionVersion } from './options.ts';
 
 const schema = z.object({
   format: z.literal(1),
@@ -18,6 +18,9 @@ const schema = z.object({
     motionModule: z.string().optional(),
     loras: z
       .array(z.object({ file: z.string(), scale: z.number(), ignoreAlpha: z.boolean().optional() }))
+      .optional(),
+    embeddings: z
+      .array(z.object({ file: z.string(), triggers: z.array(z.string()), vectors: z.int().positive() }))
       .optional(),
   }),
   software: z.string(),
@@ -36,6 +39,8 @@ export interface ArchiveMetadata {
     readonly motionModule?: string;
     /** Those that are merged into the weights. */
     readonly loras?: readonly AppliedLora[];
+    /** Those whose rows follow the vocabulary in the table of the text encoder, in this order. */
+    readonly embeddings?: readonly AppliedEmbedding[];
   };
   readonly software: string;
 }

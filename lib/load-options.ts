@@ -1,7 +1,7 @@
 /** Checks the options of `AnimateDiff.load` and fills their defaults. Touches no file. */
 import path from 'node:path';
 import { invalidArgument } from './errors.ts';
-import type { LoadOptions, LoraOptions, MotionModuleOptions } from './options.ts';
+import type { EmbeddingOptions, LoadOptions, LoraOptions, MotionModuleOptions } from './options.ts';
 import {
   requireBoolean,
   requireChoice,
@@ -12,6 +12,7 @@ import {
   requirePath,
   requireSignal,
 } from './validate.ts';
+import type { EmbeddingRequest } from './weights/embeddings.ts';
 import type { LoraRequest } from './weights/loras.ts';
 
 const KEYS: readonly (keyof LoadOptions)[] = [
@@ -19,6 +20,7 @@ const KEYS: readonly (keyof LoadOptions)[] = [
   'checkpoint',
   'motionModule',
   'loras',
+  'embeddings',
   'device',
   'dtype',
   'compat',
@@ -59,6 +61,23 @@ export function readLoras(value: LoadOptions['loras']): readonly LoraRequest[] {
   return value.map((lora, index) => readLora(`loras[${index}]`, lora));
 }
 
+function readEmbedding(name: string, value: string | EmbeddingOptions): EmbeddingRequest {
+  const options = typeof value === 'string' ? { path: value } : requireObject(name, value);
+  requireKnownKeys(name, options, ['path', 'token']);
+  const file = path.resolve(requirePath(`${name}.path`, options.path));
+  if (options.token === undefined) return { path: file };
+  if (typeof options.token === 'string' && /\S/.test(options.token))
+    return { path: file, token: options.token };
+  throw invalidArgument(`${name}.token`, 'a word', options.token);
+}
+
+function readEmbeddings(value: LoadOptions['embeddings']): readonly EmbeddingRequest[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value))
+    throw invalidArgument('embeddings', 'a list of paths or of { path, token }', value);
+  return value.map((embedding, index) => readEmbedding(`embeddings[${index}]`, embedding));
+}
+
 /** Checks every option; throws `ERR_INVALID_ARGUMENT`. Paths become absolute. */
 export function readLoadOptions(options: LoadOptions) {
   requireKnownKeys('options', requireObject('options', options), KEYS);
@@ -74,6 +93,7 @@ export function readLoadOptions(options: LoadOptions) {
         : path.resolve(requirePath('checkpoint', options.checkpoint)),
     motionModule: readMotionModule(options.motionModule),
     loras: readLoras(options.loras),
+    embeddings: readEmbeddings(options.embeddings),
     device,
     dtype: requireChoice('dtype', options.dtype ?? 'auto', DTYPES),
     compat: requireChoice('compat', options.compat ?? 'original', ['original', 'diffusers']),

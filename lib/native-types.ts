@@ -140,6 +140,7 @@ export interface RawRecipe {
   readonly shape: readonly number[];
   readonly source?: RawSource;
   readonly terms?: readonly RawTerm[];
+  readonly appended?: readonly RawSource[];
 }
 
 export interface RawEngine {

@@ -267,6 +267,7 @@ function rawRecipe(recipe: Recipe): RawRecipe {
     shape: recipe.shape,
     source: rawSource(recipe.source),
     terms: recipe.kind === 'copy' ? recipe.terms?.map(rawTerm) : undefined,
+    appended: recipe.kind === 'copy' ? recipe.appended?.map((source) => rawSource(source)) : undefined,
   };
 }
 

@@ -64,6 +64,24 @@ export interface AppliedLora {
   readonly ignoreAlpha?: boolean;
 }
 
+/** A textual inversion: vectors that a word of a prompt stands for. */
+export interface EmbeddingOptions {
+  /** `.safetensors`, `.pt` or `.bin`, as AUTOMATIC1111's web UI or diffusers saves it. */
+  readonly path: string;
+  /** The word. Default: the name of the file without its ending, and the name that is stored in it. */
+  readonly token?: string;
+}
+
+/** A textual inversion that is part of a pipeline. */
+export interface AppliedEmbedding {
+  /** File name without folder. */
+  readonly file: string;
+  /** Words of a prompt that stand for it, in any case. */
+  readonly triggers: readonly string[];
+  /** Tokens that it takes in a prompt, 1 to 75. */
+  readonly vectors: number;
+}
+
 export interface LoadOptions {
   /**
    * Stable Diffusion 1.5: an LDM `.safetensors` or `.ckpt`, a diffusers folder, or an archive written by
@@ -83,6 +101,11 @@ export interface LoadOptions {
    * merged into the weights while those are read, so that sampling is as fast as without.
    */
   readonly loras?: readonly (string | LoraOptions)[];
+  /**
+   * Textual inversions, as paths or with a word each. They are used where a prompt or negative prompt has their
+   * word, in any case, and cost nothing elsewhere.
+   */
+  readonly embeddings?: readonly (string | EmbeddingOptions)[];
   /** Default `auto`. */
   readonly device?: Device;
   /** Default `auto`. */
@@ -236,6 +259,8 @@ export interface ClipParameters {
   readonly motionModule?: string;
   /** Absent without any. */
   readonly loras?: readonly AppliedLora[];
+  /** Absent without any. */
+  readonly embeddings?: readonly AppliedEmbedding[];
   readonly compat: Compat;
   readonly dtype: string;
   readonly device: string;

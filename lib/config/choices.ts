@@ -1,9 +1,19 @@
 /** Values to choose from, shared by the schema and by the flags of the command line. */
-import type { BetaSchedule, Compat, Dtype, MotionVersion, TimestepSpacing } from '../options.ts';
+import type {
+  BetaSchedule,
+  Compat,
+  Dtype,
+  MotionVersion,
+  PromptInterpolation,
+  PromptSyntax,
+  TimestepSpacing,
+} from '../options.ts';
 
 export const COMPATS = ['original', 'diffusers'] as const satisfies readonly Compat[];
 export const DTYPES = ['auto', 'float32', 'bfloat16', 'float16'] as const satisfies readonly Dtype[];
 export const MOTION_VERSIONS = ['v1', 'v2', 'v3', 'animatelcm'] as const satisfies readonly MotionVersion[];
+export const PROMPT_SYNTAXES = ['weighted', 'plain'] as const satisfies readonly PromptSyntax[];
+export const PROMPT_INTERPOLATIONS = ['lerp', 'slerp'] as const satisfies readonly PromptInterpolation[];
 export const SCHEDULERS = ['ddim'] as const;
 export const TIMESTEP_SPACINGS = [
   'leading',

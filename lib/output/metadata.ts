@@ -36,6 +36,8 @@ function fields(p: ClipParameters): [string, string | number | undefined][] {
     ['Model', model === undefined ? undefined : modelName(model)],
     ['Motion module', p.motionModule === undefined ? undefined : modelName(p.motionModule)],
     ['LoRAs', loraText(p)],
+    ['Embeddings', p.embeddings?.map(({ file }) => modelName(file)).join(', ')],
+    ['Clip skip', p.clipSkip],
     ['Compat', p.compat],
     ['Version', p.software],
   ];

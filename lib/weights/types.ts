@@ -85,7 +85,8 @@ export interface AdapterTerm {
 export type Recipe =
   /**
    * Copy the source, cast to the engine's dtype, viewed in the target's shape (same element count). With
-   * terms, source and terms are added in float32 and rounded once.
+   * terms, source and terms are added in float32 and rounded once. `appended` are rows that follow those of
+   * a table: [n, width] or [width] each.
    */
   | {
       readonly kind: 'copy';
@@ -93,6 +94,7 @@ export type Recipe =
       readonly shape: readonly number[];
       readonly source: TensorSource;
       readonly terms?: readonly AdapterTerm[];
+      readonly appended?: readonly TensorSource[];
     }
   /**
    * Position table [1, length, channels] of a motion module. Without a source, or when the source is the

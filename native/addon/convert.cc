@@ -122,6 +122,13 @@ void read_plan(const Napi::Array& recipes, PlanStorage& storage) {
       recipe.terms = terms.data();
       recipe.term_count = static_cast<int32_t>(terms.size());
     }
+    if (object.Get("appended").IsArray()) {
+      const auto array = object.Get("appended").As<Napi::Array>();
+      auto& appended = storage.factors.emplace_back();
+      for (uint32_t j = 0; j < array.Length(); ++j) appended.push_back(read_source(array.Get(j), storage));
+      recipe.appended = appended.data();
+      recipe.appended_count = static_cast<int32_t>(appended.size());
+    }
     storage.recipes.push_back(recipe);
   }
 }

@@ -149,6 +149,9 @@ typedef struct ad_recipe {
   /** Added in float32 to the source's values, which are then rounded once; for AD_COPY only. */
   const ad_term* terms;
   int32_t term_count;
+  /** Rows below those of the source, [n, width] or [width] each: textual inversions; for AD_COPY only. */
+  const ad_source* const* appended;
+  int32_t appended_count;
 } ad_recipe;
 
 typedef enum ad_spacing { AD_LEADING = 0, AD_LINSPACE, AD_TRAILING } ad_spacing;
