@@ -18,6 +18,7 @@ import type {
   LoadOptions,
   LoraOptions,
   Notice,
+  Prompt,
   SourceInput,
 } from './options.ts';
 import { requireWritable } from './output/write.ts';
@@ -146,12 +147,12 @@ export class AnimateDiff implements AsyncDisposable {
    * @throws AnimateDiffError `ERR_INVALID_ARGUMENT`, `ERR_TOO_MANY_FRAMES`, `ERR_OUT_OF_MEMORY`,
    *   `ERR_NOT_FINITE`, `ERR_DISPOSED`; `options.signal.reason` on abort, within one sampling step.
    */
-  generate(options: GenerateOptions & { readonly prompt: string }): Promise<Clip>;
-  generate(options: GenerateOptions & { readonly prompt: readonly string[] }): Promise<Clip[]>;
+  generate(options: GenerateOptions & { readonly prompt: readonly Prompt[] }): Promise<Clip[]>;
+  generate(options: GenerateOptions & { readonly prompt: Prompt }): Promise<Clip>;
   generate(options: GenerateOptions): Promise<Clip | Clip[]>;
   async generate(options: GenerateOptions): Promise<Clip | Clip[]> {
     this.#requireOpen();
-    const request = buildRequest(options, { ...this.#model, config: this.#model.family.config });
+    const request = buildRequest(options, this.#model);
     const onProgress = requireFunction('onProgress', options.onProgress);
     for (const notice of request.notices) this.#notify(notice);
     const signal = requireSignal(options.signal);
@@ -159,7 +160,7 @@ export class AnimateDiff implements AsyncDisposable {
       () => this.#whileOpen(() => this.#run(request, signal, onProgress)),
       signal,
     );
-    return typeof options.prompt === 'string' ? (clips[0] as Clip) : clips;
+    return Array.isArray(options.prompt) ? clips : (clips[0] as Clip);
   }
 
   /**

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { AnimateDiffError } from './errors.ts';
 import { graphFamilies } from './graphs.ts';
 import type { MotionFacts } from './motion-sampling.ts';
-import type { AppliedLora } from './options.ts';
+import type { AppliedEmbedding, AppliedLora } from './options.ts';
 
 const schema = z.object({
   format: z.literal(1),
@@ -25,6 +25,9 @@ const schema = z.object({
     loras: z
       .array(z.object({ file: z.string(), scale: z.number(), ignoreAlpha: z.boolean().optional() }))
       .optional(),
+    embeddings: z
+      .array(z.object({ file: z.string(), triggers: z.array(z.string()), vectors: z.int().positive() }))
+      .optional(),
   }),
   software: z.string(),
 });
@@ -43,6 +46,8 @@ export interface ArchiveMetadata {
     readonly motionModule?: string;
     /** Those that are merged into the weights. */
     readonly loras?: readonly AppliedLora[];
+    /** Those whose rows follow the vocabulary in the table of the text encoder, in this order. */
+    readonly embeddings?: readonly AppliedEmbedding[];
   };
   readonly software: string;
 }

@@ -65,3 +65,11 @@ export function graphFamilies(): readonly GraphFamily[] {
 export function graphFile(name: string): string {
   return path.join(GRAPH_FOLDER, `${name}.pt`);
 }
+
+/** Layers of a family's text encoder: 12 for SD 1.5. */
+export function textLayers({ graphs }: GraphFamily): number {
+  const layers = Object.keys(graphs.text_encoder.parameters).flatMap(
+    (name) => /^text_model\.encoder\.layers\.(\d+)\./.exec(name)?.[1] ?? [],
+  );
+  return new Set(layers).size;
+}

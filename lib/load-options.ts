@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { invalidArgument } from './errors.ts';
 import { formatSource, parseSource, type SourceInput } from './hub/source.ts';
-import type { LoadOptions, LoraOptions } from './options.ts';
+import type { EmbeddingOptions, LoadOptions, LoraOptions } from './options.ts';
 import {
   requireBoolean,
   requireChoice,
@@ -13,6 +13,7 @@ import {
   requirePath,
   requireSignal,
 } from './validate.ts';
+import type { EmbeddingRequest } from './weights/embeddings.ts';
 import type { LoraRequest } from './weights/loras.ts';
 import type { MotionModuleRequest } from './weights/plan.ts';
 
@@ -21,6 +22,7 @@ const KEYS: readonly (keyof LoadOptions)[] = [
   'checkpoint',
   'motionModule',
   'loras',
+  'embeddings',
   'device',
   'dtype',
   'compat',
@@ -92,6 +94,24 @@ export function readLoras(value: LoadOptions['loras']): readonly LoraRequest[] {
   return value.map((lora, index) => readLora(`loras[${index}]`, lora));
 }
 
+function readEmbedding(name: string, value: SourceInput | EmbeddingOptions): EmbeddingRequest {
+  const short = typeof value === 'string' || isAddress(value);
+  const options: EmbeddingOptions = short ? { path: value } : requireObject(name, value);
+  requireKnownKeys(name, options, ['path', 'token']);
+  const file = path.resolve(readSource(`${name}.path`, options.path));
+  if (options.token === undefined) return { path: file };
+  if (typeof options.token === 'string' && /\S/.test(options.token))
+    return { path: file, token: options.token };
+  throw invalidArgument(`${name}.token`, 'a word', options.token);
+}
+
+function readEmbeddings(value: LoadOptions['embeddings']): readonly EmbeddingRequest[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value))
+    throw invalidArgument('embeddings', 'a list of paths or of { path, token }', value);
+  return value.map((embedding, index) => readEmbedding(`embeddings[${index}]`, embedding));
+}
+
 /** Checks every option; throws `ERR_INVALID_ARGUMENT`. Paths become absolute. */
 export function readLoadOptions(options: LoadOptions) {
   requireKnownKeys('options', requireObject('options', options), KEYS);
@@ -107,6 +127,7 @@ export function readLoadOptions(options: LoadOptions) {
         : path.resolve(readSource('checkpoint', options.checkpoint)),
     motionModule: readMotionModule(options.motionModule),
     loras: readLoras(options.loras),
+    embeddings: readEmbeddings(options.embeddings),
     device,
     dtype: requireChoice('dtype', options.dtype ?? 'auto', DTYPES),
     compat: requireChoice('compat', options.compat ?? 'original', ['original', 'diffusers']),

@@ -8,6 +8,7 @@ import type { LoadRequest } from './load-options.ts';
 import type { MotionFacts } from './motion-sampling.ts';
 import type { Notice, PredictionType } from './options.ts';
 import { planArchive } from './weights/archive-plan.ts';
+import { type PlannedEmbedding, planEmbeddings } from './weights/embeddings.ts';
 import { type LoraPlan, planLoras } from './weights/loras.ts';
 import { planModel } from './weights/plan.ts';
 import { detectFormat } from './weights/tensor-file.ts';
@@ -24,12 +25,14 @@ export interface PlannedModel {
   /** File names, without folders. */
   readonly sources: ArchiveMetadata['sources'];
   readonly notices: readonly Notice[];
+  /** Textual inversions, whose rows are part of the text encoder's plan. */
+  readonly embeddings: readonly PlannedEmbedding[];
   /** Adapters to apply while the plans are carried out. */
   readonly loras: LoraPlan;
 }
 
-/** Everything but the adapters. */
-type PlannedBase = Omit<PlannedModel, 'loras'>;
+/** Everything but the adapters and the textual inversions. */
+type PlannedBase = Omit<PlannedModel, 'loras' | 'embeddings'>;
 
 async function isArchive(base: string): Promise<boolean> {
   const found = await stat(base).catch(() => undefined);
@@ -77,9 +80,30 @@ async function planFiles({ base, checkpoint, motionModule }: LoadRequest): Promi
   return { family, plans, motion, predictionType: prediction?.type, sources, notices };
 }
 
-/** Plans the files of a request; see `planModel`, `planArchive` and `planLoras` for the errors. */
+/** The base with the rows of textual inversions behind those that it has. */
+async function withEmbeddings({ embeddings }: LoadRequest, base: PlannedBase) {
+  const before = base.sources.embeddings ?? [];
+  const { vocabSize } = base.family.config;
+  const planned = await planEmbeddings(embeddings, base.plans.text_encoder, before, vocabSize);
+  const applied = planned.embeddings.map(({ file, triggers, ids }) => ({
+    file,
+    triggers,
+    vectors: ids.length,
+  }));
+  return {
+    ...base,
+    plans: { ...base.plans, text_encoder: planned.plan },
+    sources: applied.length === 0 ? base.sources : { ...base.sources, embeddings: applied },
+    embeddings: planned.embeddings,
+  };
+}
+
+/**
+ * Plans the files of a request; see `planModel`, `planArchive`, `planLoras` and `planEmbeddings` for the errors.
+ */
 export async function planRequest(request: LoadRequest): Promise<PlannedModel> {
-  const base = (await isArchive(request.base)) ? await planBaked(request) : await planFiles(request);
+  const files = (await isArchive(request.base)) ? await planBaked(request) : await planFiles(request);
+  const base = await withEmbeddings(request, files);
   const loras = await planLoras(request.loras, base.plans);
   return { ...base, loras, notices: [...base.notices, ...loras.notices] };
 }

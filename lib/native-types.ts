@@ -37,6 +37,25 @@ export interface NativeScheduler {
   readonly originalInferenceSteps: number;
 }
 
+/** `ad_blend` of the C interface: the text of a frame between two texts. */
+export interface NativeBlend {
+  readonly from: number;
+  readonly to: number;
+  /** 0 at `from`, 1 at `to`. */
+  readonly position: number;
+}
+
+/** `ad_prompts` of the C interface. */
+export interface NativePrompts {
+  /** Row-major [texts, chunks, tokens]. */
+  readonly ids: Int32Array;
+  /** Row-major [texts, chunks, tokens]; absent when all are 1. */
+  readonly weights?: Float32Array;
+  readonly texts: number;
+  /** Row-major [batch, frames]; absent when text i is that of clip i. */
+  readonly frames?: readonly NativeBlend[];
+}
+
 /** `ad_request` of the C interface. */
 export interface NativeRequest {
   readonly batch: number;
@@ -46,10 +65,13 @@ export interface NativeRequest {
   readonly vaeScaleFactor: number;
   readonly vaeScalingFactor: number;
   readonly latentChannels: number;
-  /** Row-major [batch, tokens]. */
-  readonly promptIds: Int32Array;
-  readonly negativeIds: Int32Array;
+  readonly prompts: NativePrompts;
+  readonly negatives: NativePrompts;
+  readonly chunks: number;
   readonly tokens: number;
+  readonly layersSkipped: number;
+  /** 0: lerp, 1: slerp. */
+  readonly interpolation: number;
   readonly guidanceScale: number;
   readonly scheduler: NativeScheduler;
   readonly seeds: BigUint64Array;
@@ -63,6 +85,11 @@ export interface NativeRequest {
 export interface NativeClips {
   /** uint8 [batch, frames, height, width, 3]. */
   readonly frames: NativeTensor<Uint8Array>;
+  /**
+   * float32 text embeddings [2 * batch, chunks * tokens, width], the negative half first, or [batch, …] without
+   * guidance; with prompts that change [… * frames, …].
+   */
+  readonly text?: NativeTensor<Float32Array>;
   /** float32 [batch, channels, frames, height / 8, width / 8], before division by the scaling factor. */
   readonly latents?: NativeTensor<Float32Array>;
   /** float32 [batch, frames, height, width, 3] in 0..1. */
@@ -125,6 +152,7 @@ export interface RawRecipe {
   readonly source?: RawSource;
   readonly terms?: readonly RawTerm[];
   readonly factor: number;
+  readonly appended?: readonly RawSource[];
 }
 
 export interface RawEngine {

@@ -30,11 +30,13 @@ import type { AdapterTerm, DType, Recipe, Role, TensorSource, TermKind } from '.
 
 export type {
   DeviceInfo,
+  NativeBlend,
   NativeClips,
   NativeInput,
   NativeMemory,
   NativeNotice,
   NativeProgress,
+  NativePrompts,
   NativeRequest,
   NativeScheduler,
   NativeTensor,
@@ -267,6 +269,7 @@ function rawRecipe(recipe: Recipe): RawRecipe {
     source: rawSource(recipe.source),
     terms: recipe.kind === 'copy' ? recipe.terms?.map(rawTerm) : undefined,
     factor: recipe.kind === 'copy' ? (recipe.factor ?? 1) : 1,
+    appended: recipe.kind === 'copy' ? recipe.appended?.map((source) => rawSource(source)) : undefined,
   };
 }
 

@@ -81,6 +81,24 @@ export interface AppliedLora {
   readonly ignoreAlpha?: boolean;
 }
 
+/** A textual inversion: vectors that a word of a prompt stands for. */
+export interface EmbeddingOptions {
+  /** `.safetensors`, `.pt` or `.bin`, as AUTOMATIC1111's web UI or diffusers saves it. */
+  readonly path: SourceInput;
+  /** The word. Default: the name of the file without its ending, and the name that is stored in it. */
+  readonly token?: string;
+}
+
+/** A textual inversion that is part of a pipeline. */
+export interface AppliedEmbedding {
+  /** File name without folder. */
+  readonly file: string;
+  /** Words of a prompt that stand for it, in any case. */
+  readonly triggers: readonly string[];
+  /** Tokens that it takes in a prompt, 1 to 75. */
+  readonly vectors: number;
+}
+
 export interface LoadOptions {
   /**
    * Stable Diffusion 1.5: an LDM `.safetensors` or `.ckpt`, a diffusers folder, or an archive written by
@@ -101,6 +119,11 @@ export interface LoadOptions {
    * merged into the weights while those are read, so that sampling is as fast as without.
    */
   readonly loras?: readonly (SourceInput | LoraOptions)[];
+  /**
+   * Textual inversions, as paths or with a word each. They are used where a prompt or negative prompt has their
+   * word, in any case, and cost nothing elsewhere.
+   */
+  readonly embeddings?: readonly (SourceInput | EmbeddingOptions)[];
   /** Default `auto`. */
   readonly device?: Device;
   /** Default `auto`. */
@@ -233,11 +256,48 @@ export interface GenerateProgress {
   readonly preview?: Preview;
 }
 
+/**
+ * Prompt travel: the text at key frames, by frame from 0. Frames between two keys get embeddings in between, frames
+ * before the first and after the last one get theirs.
+ */
+export type PromptTravel = { readonly [frame: number]: string };
+
+/** What to show, for all frames or by frame. */
+export type Prompt = string | PromptTravel;
+
+/**
+ * `weighted`: the syntax of AUTOMATIC1111's web UI, prompts of any length. `plain`: everything is text, cut after 75
+ * tokens, as AnimateDiff and diffusers take prompts.
+ */
+export type PromptSyntax = 'weighted' | 'plain';
+
+/** `lerp`: on a straight line; `slerp`: on the great circle (Shoemake, SIGGRAPH 1985). */
+export type PromptInterpolation = 'lerp' | 'slerp';
+
 export interface GenerateOptions {
   /** One prompt, or a batch that is computed together. */
-  readonly prompt: string | readonly string[];
+  readonly prompt: Prompt | readonly Prompt[];
   /** One for all, or one per prompt. Default: the empty prompt. */
-  readonly negativePrompt?: string | readonly string[];
+  readonly negativePrompt?: Prompt | readonly Prompt[];
+  /**
+   * Default `weighted`: `(word)` × 1.1, `((word))` × 1.21, `(word:1.3)` × 1.3, `[word]` ÷ 1.1, `\(` for a bracket,
+   * `BREAK` for a new chunk. Embeddings are multiplied after the encoder's final norm, and each chunk is scaled back
+   * to its mean. Prompts are encoded in chunks of 75 tokens, split after a comma among the last 20 where there is one;
+   * all prompts and negative prompts of a call get the same number of chunks.
+   */
+  readonly promptSyntax?: PromptSyntax;
+  /** Put before every prompt, followed by a comma; most useful where prompts change. Default: nothing. */
+  readonly promptHead?: string;
+  /** Put behind every prompt, after a comma. Default: nothing. */
+  readonly promptTail?: string;
+  /** Between the key frames of prompts that change. Default `lerp`, as in diffusers. */
+  readonly promptInterpolation?: PromptInterpolation;
+  /**
+   * The layer of the text encoder whose output is used, counted from its end as in AUTOMATIC1111's web UI: 1, the
+   * default, is the last one; 2 leaves out one layer (diffusers' `clip_skip: 1`), up to the number of layers (12 for
+   * SD 1.5). The final norm follows in any case.
+   */
+  readonly clipSkip?: number;
   /** Default 16 with a motion module, 1 without. */
   readonly frames?: number;
   /** Pixels, a multiple of 8. Default: the model's own size (512 for SD 1.5). */
@@ -264,8 +324,18 @@ export interface GenerateOptions {
 
 /** Everything that made a clip; what `save` writes into the file's metadata. */
 export interface ClipParameters {
+  /** With head and tail; `0: a cat | 8: a dog` when it changes. */
   readonly prompt: string;
   readonly negativePrompt: string;
+  /** Texts by frame; absent for a prompt that does not change. */
+  readonly promptTravel?: PromptTravel;
+  readonly negativePromptTravel?: PromptTravel;
+  /** Only when prompts change. */
+  readonly promptInterpolation?: PromptInterpolation;
+  /** Absent for `weighted`. */
+  readonly promptSyntax?: PromptSyntax;
+  /** Absent for 1. */
+  readonly clipSkip?: number;
   /** Decimal digits of the unsigned 64-bit seed. */
   readonly seed: string;
   readonly steps: number;
@@ -281,6 +351,8 @@ export interface ClipParameters {
   readonly motionScale?: number;
   /** Absent without any. */
   readonly loras?: readonly AppliedLora[];
+  /** Absent without any. */
+  readonly embeddings?: readonly AppliedEmbedding[];
   readonly compat: Compat;
   readonly dtype: string;
   readonly device: string;

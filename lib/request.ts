@@ -2,15 +2,25 @@
 
 import { constants } from 'node:buffer';
 import { AnimateDiffError, invalidArgument } from './errors.ts';
-import type { GraphFamily } from './graphs.ts';
+import { type GraphFamily, textLayers } from './graphs.ts';
 import { type MotionFacts, samplingDefaults, stepNotices } from './motion-sampling.ts';
 import type { NativeRequest } from './native.ts';
-import type { ClipParameters, GenerateOptions, Notice, Seed } from './options.ts';
-import { createTokenizer, SEQUENCE_LENGTH } from './prompt/tokenizer.ts';
+import type { ClipParameters, GenerateOptions, Notice, Prompt, Seed } from './options.ts';
+import { encodePrompts } from './prompt/encode.ts';
+import type { EmbeddingTrigger } from './prompt/tokens.ts';
+import {
+  readSchedule,
+  type Schedule,
+  scheduleText,
+  scheduleTexts,
+  scheduleTravel,
+  surround,
+} from './prompt/travel.ts';
 import { describeScheduler, nativeScheduler, resolveScheduler, type SchedulerContext } from './scheduler.ts';
 import { resolveSeed } from './seed.ts';
 import {
   requireBoolean,
+  requireChoice,
   requireInteger,
   requireKnownKeys,
   requireNumber,
@@ -20,7 +30,9 @@ import {
 
 /** What a request needs to know about the loaded pipeline. */
 export interface RequestContext extends SchedulerContext {
-  readonly config: GraphFamily['config'];
+  readonly family: GraphFamily;
+  /** Textual inversions of the text encoder. Default: none. */
+  readonly embeddings?: readonly EmbeddingTrigger[];
   readonly motion?: MotionFacts & { readonly maxFrames: number };
 }
 
@@ -29,6 +41,11 @@ export type RequestParameters = Pick<
   ClipParameters,
   | 'prompt'
   | 'negativePrompt'
+  | 'promptTravel'
+  | 'negativePromptTravel'
+  | 'promptInterpolation'
+  | 'promptSyntax'
+  | 'clipSkip'
   | 'seed'
   | 'steps'
   | 'guidanceScale'
@@ -48,6 +65,11 @@ export interface BuiltRequest {
 const KEYS: readonly (keyof GenerateOptions)[] = [
   'prompt',
   'negativePrompt',
+  'promptSyntax',
+  'promptHead',
+  'promptTail',
+  'promptInterpolation',
+  'clipSkip',
   'frames',
   'width',
   'height',
@@ -63,6 +85,9 @@ const KEYS: readonly (keyof GenerateOptions)[] = [
 /** Largest side in pixels; beyond it the token count of spatial attention has no practical use. */
 const MAX_SIDE = 4096;
 
+/** Order of `ad_interpolation`. */
+const INTERPOLATIONS = ['lerp', 'slerp'] as const;
+
 function perPrompt<T>(name: string, value: T | readonly T[], count: number): readonly T[] {
   if (!Array.isArray(value)) return Array.from({ length: count }, () => value as T);
   if (value.length === count) return value as readonly T[];
@@ -70,10 +95,51 @@ function perPrompt<T>(name: string, value: T | readonly T[], count: number): rea
   throw invalidArgument(name, `one value, or one for each of the ${count} prompts`, value);
 }
 
-function readPrompts(prompt: GenerateOptions['prompt']): readonly string[] {
-  const prompts = Array.isArray(prompt) ? (prompt as readonly string[]) : [prompt as string];
+function requirePrompts(prompt: GenerateOptions['prompt']): readonly Prompt[] {
+  const prompts = Array.isArray(prompt) ? (prompt as readonly Prompt[]) : [prompt as Prompt];
   if (prompts.length === 0) throw invalidArgument('prompt', 'at least one prompt', prompt);
-  return prompts.map((text) => requireString('prompt', text));
+  return prompts;
+}
+
+/** Texts of both sides, one schedule per clip, and how they are to be read. */
+function readPrompts(options: GenerateOptions, { family }: RequestContext, frames: number) {
+  const wanted = requirePrompts(options.prompt);
+  const head = requireString('promptHead', options.promptHead ?? '');
+  const tail = requireString('promptTail', options.promptTail ?? '');
+  return {
+    prompts: wanted.map((prompt) => surround(readSchedule('prompt', prompt, frames), head, tail)),
+    negatives: perPrompt<Prompt>('negativePrompt', options.negativePrompt ?? '', wanted.length).map(
+      (prompt) => readSchedule('negativePrompt', prompt, frames),
+    ),
+    syntax: requireChoice('promptSyntax', options.promptSyntax ?? 'weighted', ['weighted', 'plain']),
+    interpolation: requireChoice(
+      'promptInterpolation',
+      options.promptInterpolation ?? 'lerp',
+      INTERPOLATIONS,
+    ),
+    clipSkip: requireInteger('clipSkip', options.clipSkip ?? 1, 1, textLayers(family)),
+  };
+}
+
+type Prompts = ReturnType<typeof readPrompts>;
+
+/** What a clip's record says about its text. */
+function promptParameters(
+  prompt: Schedule,
+  negative: Schedule,
+  { syntax, interpolation, clipSkip }: Prompts,
+) {
+  const [promptTravel, negativePromptTravel] = [scheduleTravel(prompt), scheduleTravel(negative)];
+  const changes = promptTravel !== undefined || negativePromptTravel !== undefined;
+  return {
+    prompt: scheduleText(prompt),
+    negativePrompt: scheduleText(negative),
+    ...(promptTravel && { promptTravel }),
+    ...(negativePromptTravel && { negativePromptTravel }),
+    ...(changes && { promptInterpolation: interpolation }),
+    ...(syntax !== 'weighted' && { promptSyntax: syntax }),
+    ...(clipSkip > 1 && { clipSkip }),
+  };
 }
 
 function readSide(name: string, value: number | undefined, config: GraphFamily['config']): number {
@@ -101,24 +167,6 @@ function readFrames(frames: number | undefined, motion: RequestContext['motion']
   );
 }
 
-/** Token ids of all texts, row by row, and a notice for each that was cut. */
-function tokenize(name: string, texts: readonly string[], notices: Notice[]): Int32Array {
-  const tokenizer = createTokenizer();
-  const ids = new Int32Array(texts.length * SEQUENCE_LENGTH);
-  const told = new Set<string>();
-  texts.forEach((text, index) => {
-    const tokenized = tokenizer.tokenize(text);
-    ids.set(tokenized.ids, index * SEQUENCE_LENGTH);
-    if (tokenized.dropped === undefined || told.has(text)) return;
-    told.add(text);
-    notices.push({
-      code: 'prompt-truncated',
-      message: `The ${name} has ${tokenized.length} tokens, 75 fit; this was dropped: ${tokenized.dropped}`,
-    });
-  });
-  return ids;
-}
-
 /** All clips of a call come back in one buffer. */
 function requireOneBuffer(clips: number, shape: { frames: number; width: number; height: number }): void {
   const bytes = clips * shape.frames * shape.width * shape.height * 3;
@@ -130,11 +178,11 @@ function requireOneBuffer(clips: number, shape: { frames: number; width: number;
 /** Throws `ERR_INVALID_ARGUMENT` or `ERR_TOO_MANY_FRAMES`. */
 export function buildRequest(options: GenerateOptions, context: RequestContext): BuiltRequest {
   requireKnownKeys('options', requireObject('options', options), KEYS);
-  const { config, compat } = context;
-  const prompts = readPrompts(options.prompt);
-  const negatives = perPrompt('negativePrompt', options.negativePrompt ?? '', prompts.length).map((text) =>
-    requireString('negativePrompt', text),
-  );
+  const { compat, embeddings = [] } = context;
+  const { config } = context.family;
+  const frames = readFrames(options.frames, context.motion);
+  const read = readPrompts(options, context, frames);
+  const { prompts, negatives, syntax } = read;
   const seeds = perPrompt<Seed>('seed', options.seed ?? -1, prompts.length).map(resolveSeed);
   const defaults = samplingDefaults(context.motion);
   const shared = {
@@ -142,20 +190,25 @@ export function buildRequest(options: GenerateOptions, context: RequestContext):
     guidanceScale: requireNumber('guidanceScale', options.guidanceScale ?? defaults.guidanceScale, 0, 1000),
     width: readSide('width', options.width, config),
     height: readSide('height', options.height, config),
-    frames: readFrames(options.frames, context.motion),
+    frames,
   };
   requireOneBuffer(prompts.length, shared);
   const scheduler = resolveScheduler(options.scheduler, { ...context, moduleScheduler: defaults.scheduler });
-  const notices: Notice[] = stepNotices(context.motion, shared.steps);
+  const text = encodePrompts(
+    scheduleTexts(prompts, frames),
+    scheduleTexts(negatives, frames),
+    { syntax, embeddings },
+    shared.guidanceScale > 1,
+  );
   const native: NativeRequest = {
     ...shared,
+    ...text.native,
+    layersSkipped: read.clipSkip - 1,
+    interpolation: INTERPOLATIONS.indexOf(read.interpolation),
     batch: prompts.length,
     vaeScaleFactor: config.vaeScaleFactor,
     vaeScalingFactor: config.vaeScalingFactor,
     latentChannels: config.latentChannels,
-    tokens: SEQUENCE_LENGTH,
-    promptIds: tokenize('prompt', prompts, notices),
-    negativeIds: tokenize('negative prompt', negatives, shared.guidanceScale > 1 ? notices : []),
     scheduler: nativeScheduler(scheduler, shared.steps),
     seeds: BigUint64Array.from(seeds),
     normOverFrames: compat === 'original' && context.motion?.version === 'v1',
@@ -165,10 +218,9 @@ export function buildRequest(options: GenerateOptions, context: RequestContext):
   };
   const clips = prompts.map((prompt, index) => ({
     ...shared,
-    prompt,
-    negativePrompt: negatives[index] ?? '',
+    ...promptParameters(prompt, negatives[index] ?? [], read),
     seed: String(seeds[index]),
     scheduler: describeScheduler(scheduler, context),
   }));
-  return { native, clips, notices };
+  return { native, clips, notices: [...stepNotices(context.motion, shared.steps), ...text.notices] };
 }

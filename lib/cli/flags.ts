@@ -8,6 +8,8 @@ import {
   COMPATS,
   DTYPES,
   MOTION_VERSIONS,
+  PROMPT_INTERPOLATIONS,
+  PROMPT_SYNTAXES,
   SCHEDULER_SPELLINGS,
   SCHEDULERS,
   TIMESTEP_SPACINGS,
@@ -18,10 +20,13 @@ export interface Flag {
   /** Where the value goes in a configuration. Flags without a path are read by their command. */
   readonly path?: readonly [key: string, inner?: string];
   /** How the text is read. Default: as it is. */
-  readonly kind?: 'number' | 'path' | 'list' | 'loras' | 'switch';
+  readonly kind?: 'number' | 'path' | 'list' | 'loras' | 'embeddings' | 'travels' | 'switch';
   readonly choices?: readonly string[];
   readonly alias?: string;
 }
+
+/** Kinds of flags that can be given more than once. */
+const REPEATED: ReadonlySet<string> = new Set(['list', 'loras', 'embeddings', 'travels']);
 
 export type Flags = Readonly<Record<string, Flag>>;
 
@@ -65,6 +70,12 @@ export const MODEL_FLAGS: Flags = {
     path: ['loras'],
     kind: 'loras',
   },
+  embedding: {
+    describe:
+      'Textual inversion as FILE or FILE:WORD, where WORD is what prompts call it; repeat it for more',
+    path: ['embeddings'],
+    kind: 'embeddings',
+  },
   device: { describe: 'auto, cpu, cuda or cuda:N; default auto', path: ['device'] },
   dtype: { describe: 'Default auto: float32 on the CPU, float16 on CUDA', path: ['dtype'], choices: DTYPES },
   compat: { describe: 'Whose numbers are reproduced; default original', path: ['compat'], choices: COMPATS },
@@ -79,6 +90,33 @@ export const GENERATE_FLAGS: Flags = {
     path: ['negativePrompt'],
     kind: 'list',
     alias: 'n',
+  },
+  'prompt-travel': {
+    describe: "A prompt that changes, as '0: a cat | 8: a dog' by frame; repeat it for more clips",
+    path: ['prompt'],
+    kind: 'travels',
+  },
+  'negative-travel': {
+    describe: 'The same for what to avoid',
+    path: ['negativePrompt'],
+    kind: 'travels',
+  },
+  'prompt-head': { describe: 'Put before every prompt, followed by a comma', path: ['promptHead'] },
+  'prompt-tail': { describe: 'Put behind every prompt, after a comma', path: ['promptTail'] },
+  'prompt-interpolation': {
+    describe: 'Between the key frames of prompts that change; default lerp',
+    path: ['promptInterpolation'],
+    choices: PROMPT_INTERPOLATIONS,
+  },
+  'prompt-syntax': {
+    describe: 'weighted (default): (word:1.2), [word], BREAK, any length; plain: all is text, 75 tokens',
+    path: ['promptSyntax'],
+    choices: PROMPT_SYNTAXES,
+  },
+  'clip-skip': {
+    describe: 'Layer of the text encoder, from its end; 1 (default) is the last',
+    path: ['clipSkip'],
+    kind: 'number',
   },
   seed: {
     describe: '0 to 18446744073709551615, or -1 (default) to draw one; one for all, or one per prompt',
@@ -156,7 +194,11 @@ export function yargsOptions(flags: Flags, group: string): Record<string, Option
       if (kind === 'switch') return [name, { ...shared, type: 'boolean' }];
       return [
         name,
-        { ...shared, requiresArg: true, ...(kind === 'list' || kind === 'loras' ? { array: true } : {}) },
+        {
+          ...shared,
+          requiresArg: true,
+          ...(kind !== undefined && REPEATED.has(kind) ? { array: true } : {}),
+        },
       ];
     },
   );

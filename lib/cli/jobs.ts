@@ -1,12 +1,12 @@
 /** Pairs prompts, negative prompts and seeds into the clips of one run. */
 import type { Config } from '../config/schema.ts';
 import { AnimateDiffError } from '../errors.ts';
-import type { Seed } from '../options.ts';
+import type { Prompt, Seed } from '../options.ts';
 
 /** One clip to make. */
 export interface Job {
-  readonly prompt: string;
-  readonly negativePrompt: string;
+  readonly prompt: Prompt;
+  readonly negativePrompt: Prompt;
   readonly seed: Seed;
 }
 

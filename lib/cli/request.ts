@@ -36,11 +36,30 @@ function readLora(text: string, folder: string): { path: string; scale?: number 
   return { path: resolvePath(file, folder), scale: Number(scale) };
 }
 
+/** `bad.pt:easynegative`: a file and its word. `hf:owner/repo` and the like have a colon of their own. */
+function readEmbedding(text: string, folder: string): { path: string; token?: string } {
+  const [, file, token] =
+    (/^(civitai:\d+|[a-z]+:[^:]*)$/.test(text) ? null : /^(.+):([^:/\\]+)$/.exec(text)) ?? [];
+  if (file === undefined) return { path: text === '' ? text : resolvePath(text, folder) };
+  return { path: resolvePath(file, folder), token };
+}
+
+/** `0: a cat | 8: a dog`: texts by frame. Throws ERR_INVALID_ARGUMENT for text without a frame. */
+function readTravel(name: string, text: string): Record<string, string> {
+  const parts = text.split('|').map((part) => /^\s*(\d+)\s*:\s*(.*?)\s*$/su.exec(part));
+  if (parts.some((part) => part === null)) {
+    throw invalidArgument(`--${name}`, "texts by frame, such as '0: a cat | 8: a dog'", text);
+  }
+  return Object.fromEntries(parts.map((part) => [part?.[1] ?? '', part?.[2] ?? '']));
+}
+
 /** The value of a flag in the type that the schema expects; text that is not a number stays text. */
 function readFlag(name: string, { kind }: Flag, value: unknown, folder: string): unknown {
   if (kind === 'list') return [value].flat().map(String);
   if (kind === 'loras') return [value].flat().map((text) => readLora(String(text), folder));
   if (kind === 'switch') return value === true;
+  if (kind === 'embeddings') return [value].flat().map((text) => readEmbedding(String(text), folder));
+  if (kind === 'travels') return [value].flat().map((text) => readTravel(name, String(text)));
   const text = oneValue(name, value);
   if (kind === 'number') return NUMBER.test(text) ? Number(text) : text;
   return kind === 'path' && text !== '' ? resolvePath(text, folder) : text;

@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { formatConfig } from '../config/format.ts';
 import { type Config, GENERATE_KEYS, pick } from '../config/schema.ts';
-import type { ClipParameters, GenerateProgress, Notice } from '../options.ts';
+import type { ClipParameters, GenerateProgress, Notice, Prompt } from '../options.ts';
 import { slug } from '../output/slug.ts';
 import { writeFile } from '../output/write.ts';
 import type { Context } from './context.ts';
@@ -137,6 +137,11 @@ async function writeConfig(run: Run, made: readonly ClipParameters[], folder: st
   return file;
 }
 
+/** What a file is named after: the text of the first key frame. */
+function firstText(prompt: Prompt): string {
+  return typeof prompt === 'string' ? prompt : (Object.values(prompt)[0] ?? '');
+}
+
 /** All clips into the folder of the run: `sample/<index>-<slug>.gif`, `sample.gif`, `config.yaml`. */
 async function runInFolder(run: Run, folder: string): Promise<Files> {
   const { config, jobs } = run;
@@ -144,7 +149,7 @@ async function runInFolder(run: Run, folder: string): Promise<Files> {
   const saved: SavedClip[] = [];
   for (const [index, job] of jobs.entries()) {
     const clip = await makeClip(run, index);
-    const stem = path.join(folder, 'sample', `${index}-${slug(job.prompt)}`);
+    const stem = path.join(folder, 'sample', `${index}-${slug(firstText(job.prompt))}`);
     saved.push(await saveClip(run, clip, clipName(stem, config.format, clip.frameCount)));
     if (run.grid) forGrid.push(clip);
   }

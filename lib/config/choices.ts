@@ -4,6 +4,8 @@ import type {
   Compat,
   Dtype,
   MotionVersion,
+  PromptInterpolation,
+  PromptSyntax,
   SchedulerAlias,
   SchedulerName,
   TimestepSpacing,
@@ -38,6 +40,8 @@ export const SCHEDULER_SPELLINGS = [
   'LCM',
   'PLMS',
 ] as const satisfies readonly SchedulerAlias[];
+export const PROMPT_SYNTAXES = ['weighted', 'plain'] as const satisfies readonly PromptSyntax[];
+export const PROMPT_INTERPOLATIONS = ['lerp', 'slerp'] as const satisfies readonly PromptInterpolation[];
 export const TIMESTEP_SPACINGS = [
   'leading',
   'linspace',

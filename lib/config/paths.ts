@@ -19,7 +19,7 @@ export function resolvePath(value: string, folder: string, home: string = homedi
 
 /** The same configuration with all of its paths absolute. */
 export function resolvePaths(config: Config, folder: string): Config {
-  const { motionModule, loras } = config;
+  const { motionModule, loras, embeddings } = config;
   const resolved: Config = { ...config };
   for (const key of ['base', 'checkpoint', 'out'] as const) {
     const value = config[key];
@@ -33,6 +33,13 @@ export function resolvePaths(config: Config, folder: string): Config {
       typeof lora === 'string'
         ? resolvePath(lora, folder)
         : { ...lora, path: resolvePath(lora.path, folder) },
+    );
+  }
+  if (embeddings) {
+    resolved.embeddings = embeddings.map((embedding) =>
+      typeof embedding === 'string'
+        ? resolvePath(embedding, folder)
+        : { ...embedding, path: resolvePath(embedding.path, folder) },
     );
   }
   return resolved;

@@ -5,7 +5,15 @@
  */
 import { z } from 'zod';
 import { formatSource, parseSource } from '../hub/source.ts';
-import { CLIP_FORMATS, COMPATS, DTYPES, LIGHTNING_STEPS, MOTION_VERSIONS } from './choices.ts';
+import {
+  CLIP_FORMATS,
+  COMPATS,
+  DTYPES,
+  LIGHTNING_STEPS,
+  MOTION_VERSIONS,
+  PROMPT_INTERPOLATIONS,
+  PROMPT_SYNTAXES,
+} from './choices.ts';
 import { expecting, oneOf } from './expectations.ts';
 import { SCHEDULER_EXPECTED, schedulerSchema } from './scheduler-schema.ts';
 
@@ -84,6 +92,29 @@ const loraSchema = z.union([
   }),
 ]);
 
+const embeddingSchema = z.union([
+  file(),
+  addressSchema,
+  z.strictObject({
+    path: source(),
+    token: expecting(z.string().regex(/\S/), 'a word')
+      .optional()
+      .describe('The word that stands for it. Default: the name of the file, and the one stored in it.'),
+  }),
+]);
+
+/** Texts by frame; frames beyond the clip are refused when its length is known. */
+const travelSchema = z
+  .record(z.string().regex(/^(0|[1-9]\d{0,5})$/), text())
+  .refine((texts) => Object.keys(texts).length > 0);
+
+const TRAVEL = 'text (in quotes if it looks like a number or a list), or a mapping from frames to texts';
+
+const onePrompt = () => expecting(z.union([text(), travelSchema]), TRAVEL);
+
+const promptSchema = () =>
+  expecting(z.union([text(), travelSchema, z.array(onePrompt()).min(1)]), `${TRAVEL}, or a list of these`);
+
 /** Keys of `LoadOptions`: which files make the model, and where it runs. */
 const loadShape = {
   base: source()
@@ -99,6 +130,12 @@ const loadShape = {
   )
     .optional()
     .describe('LoRAs, MotionLoRAs and domain adapters, each with its own scale.'),
+  embeddings: expecting(
+    z.array(expecting(embeddingSchema, 'a path, or a mapping with path and token')),
+    'a list of paths or of mappings with path and token',
+  )
+    .optional()
+    .describe('Textual inversions, used where a prompt or negative prompt has their word.'),
   device: expecting(z.union([z.enum(['auto', 'cpu', 'cuda']), cudaDevice]), 'auto, cpu, cuda or cuda:N')
     .optional()
     .describe('auto, cpu, cuda or cuda:N. Default: auto.'),
@@ -109,12 +146,25 @@ const loadShape = {
 
 /** Keys of `GenerateOptions`: what is made. */
 const generateShape = {
-  prompt: expecting(z.union([text(), z.array(text()).min(1)]), 'text or a list of texts')
+  prompt: promptSchema()
     .optional()
-    .describe('One prompt or a list; each makes one clip.'),
-  negativePrompt: expecting(z.union([text(), z.array(text()).min(1)]), 'text or a list of texts')
+    .describe(
+      'One prompt or a list; each makes one clip. A mapping has texts by frame: {0: a cat, 8: a dog}.',
+    ),
+  negativePrompt: promptSchema().optional().describe('One for all prompts, or one per prompt.'),
+  promptSyntax: oneOf(PROMPT_SYNTAXES)
     .optional()
-    .describe('One for all prompts, or one per prompt.'),
+    .describe(
+      'weighted: (word:1.2), [word], BREAK, any length. plain: all is text, 75 tokens. Default: weighted.',
+    ),
+  promptHead: text().optional().describe('Put before every prompt, followed by a comma.'),
+  promptTail: text().optional().describe('Put behind every prompt, after a comma.'),
+  promptInterpolation: oneOf(PROMPT_INTERPOLATIONS)
+    .optional()
+    .describe('Between the key frames of prompts that change. Default: lerp.'),
+  clipSkip: count(48)
+    .optional()
+    .describe('Layer of the text encoder, from its end; 1 is the last, 12 the first of SD 1.5. Default: 1.'),
   seed: expecting(
     z.union([seedSchema, z.array(seedSchema).min(1)]),
     `an integer from 0 to ${MAX_SEED}, -1, or a list of them`,

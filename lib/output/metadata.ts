@@ -37,6 +37,8 @@ function fields(p: ClipParameters): [string, string | number | undefined][] {
     ['Motion module', p.motionModule === undefined ? undefined : modelName(p.motionModule)],
     ['Motion scale', p.motionScale],
     ['LoRAs', loraText(p)],
+    ['Embeddings', p.embeddings?.map(({ file }) => modelName(file)).join(', ')],
+    ['Clip skip', p.clipSkip],
     ['Compat', p.compat],
     ['Version', p.software],
   ];

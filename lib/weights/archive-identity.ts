@@ -32,7 +32,8 @@ export function archiveFacts(archive: TorchScriptFile): ArchiveFacts {
 /** `a baked archive of base.safetensors, mm_sd_v15_v2.ckpt (sd15, float16)` */
 function describeArchive({ sources, family, dtype }: ArchiveMetadata): string {
   const loras = sources.loras?.map(({ file }) => file) ?? [];
-  const names = [sources.base, sources.checkpoint, sources.motionModule, ...loras].filter(
+  const embeddings = sources.embeddings?.map(({ file }) => file) ?? [];
+  const names = [sources.base, sources.checkpoint, sources.motionModule, ...loras, ...embeddings].filter(
     (name) => name !== undefined,
   );
   return `a baked archive of ${names.join(', ')} (${family}, ${dtype})`;

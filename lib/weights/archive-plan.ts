@@ -5,6 +5,7 @@
 import { type ArchiveMetadata, readArchiveMetadata } from '../archive.ts';
 import { AnimateDiffError } from '../errors.ts';
 import { type GraphFamily, type GraphInfo, graphFamilies, type UNetTopology } from '../graphs.ts';
+import { TOKEN_TABLE } from './embeddings.ts';
 import { listing, listingText } from './identity.ts';
 import { motionTopology } from './match.ts';
 import { missingParameters, planGraph, type Supply } from './recipes.ts';
@@ -39,13 +40,14 @@ export async function planArchive(
   const topology = topologyOf(archive, metadata, parts.unet);
   const plan = (role: Role, graph: GraphInfo): WeightPlan =>
     planCopies(role, graph, { file: archive.path, tensors: parts[role] }, metadata.motion?.maxFrames);
+  const rows = metadata.sources.embeddings?.reduce((sum, { vectors }) => sum + vectors, 0) ?? 0;
   const { graphs } = family;
   return {
     metadata,
     family,
     topology,
     plans: {
-      text_encoder: plan('text_encoder', graphs.text_encoder),
+      text_encoder: plan('text_encoder', withTokenRows(graphs.text_encoder, rows)),
       unet: plan('unet', graphs[topology]),
       vae_decoder: plan('vae_decoder', graphs.vae_decoder),
       ...(parts.vae_encoder.size > 0 && { vae_encoder: plan('vae_encoder', graphs.vae_encoder) }),
@@ -111,6 +113,12 @@ function topologyOf(
     `${path} ${has} motion modules, but its description says ${says}. Bake it again.`,
     { details: { file: path, motion: motion?.version } },
   );
+}
+
+/** A text encoder whose table has rows for textual inversions behind the vocabulary. */
+function withTokenRows(graph: GraphInfo, rows: number): GraphInfo {
+  const [vocabulary = 0, width = 0] = graph.parameters[TOKEN_TABLE] ?? [];
+  return { ...graph, parameters: { ...graph.parameters, [TOKEN_TABLE]: [vocabulary + rows, width] } };
 }
 
 function planCopies(role: Role, graph: GraphInfo, supply: Supply, maxFrames?: number): WeightPlan {

@@ -11,6 +11,7 @@ const EXPECTED: Readonly<Record<Use, string>> = {
   checkpoint: 'a personalised Stable Diffusion 1.5 checkpoint',
   motionModule: 'an AnimateDiff motion module such as mm_sd_v15_v2.ckpt, or a MotionAdapter folder',
   loras: 'a LoRA, MotionLoRA or domain adapter for Stable Diffusion 1.5',
+  embeddings: 'a textual inversion for Stable Diffusion 1.5 (.safetensors, .pt, .bin)',
 };
 
 /**

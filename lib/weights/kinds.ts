@@ -21,7 +21,7 @@ export type FileKind =
   | 'unknown';
 
 /** The options that take a weight file. */
-export type Use = 'base' | 'checkpoint' | 'motionModule' | 'loras';
+export type Use = 'base' | 'checkpoint' | 'motionModule' | 'loras' | 'embeddings';
 
 /** For which options a kind is meant. Whether a file of it is complete and supported is another question. */
 export const KIND_USES: Readonly<Record<FileKind, readonly Use[]>> = {
@@ -36,7 +36,7 @@ export const KIND_USES: Readonly<Record<FileKind, readonly Use[]>> = {
   lora: ['loras'],
   'motion-lora': ['loras'],
   'domain-adapter-lora': ['loras'],
-  'textual-inversion': [],
+  'textual-inversion': ['embeddings'],
   controlnet: [],
   sparsectrl: [],
   'ip-adapter': [],

@@ -29,9 +29,12 @@ export function tensorBytes(source: Pick<TensorSource, 'shape' | 'dtype'>): numb
 
 /** Bytes that the engine reads for a recipe, from all files. */
 export function recipeBytes(recipe: Recipe): number {
-  const terms = recipe.kind === 'copy' ? (recipe.terms ?? []) : [];
-  const sources = terms.flatMap(({ factors, alpha, magnitude }) => [...factors, alpha, magnitude?.source]);
-  return [recipe.source, ...sources].reduce((sum, source) => sum + (source ? tensorBytes(source) : 0), 0);
+  const { terms = [], appended = [] } = recipe.kind === 'copy' ? recipe : {};
+  const factors = terms.flatMap(({ factors, alpha, magnitude }) => [...factors, alpha, magnitude?.source]);
+  return [recipe.source, ...factors, ...appended].reduce(
+    (sum, source) => sum + (source ? tensorBytes(source) : 0),
+    0,
+  );
 }
 
 /** `[320, 4, 3, 3]`; of long shapes the first eight sizes. */

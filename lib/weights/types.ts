@@ -86,6 +86,7 @@ export type Recipe =
   /**
    * Copy the source, cast to the engine's dtype, viewed in the target's shape (same element count). With
    * terms, source and terms are added in float32; with a factor the sum is multiplied by it. Rounded once.
+   * `appended` are rows that follow those of a table: [n, width] or [width] each.
    */
   | {
       readonly kind: 'copy';
@@ -95,6 +96,7 @@ export type Recipe =
       readonly terms?: readonly AdapterTerm[];
       /** Default 1. */
       readonly factor?: number;
+      readonly appended?: readonly TensorSource[];
     }
   /**
    * Position table [1, length, channels] of a motion module. Without a source, or when the source is the

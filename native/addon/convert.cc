@@ -52,6 +52,23 @@ ad_term read_term(const Napi::Object& object, PlanStorage& storage) {
   return term;
 }
 
+ad_prompts read_prompts(const Napi::Object& object, PromptStorage& storage) {
+  storage.ids = widen(object.Get("ids"));
+  if (object.Get("weights").IsTypedArray()) {
+    const auto weights = object.Get("weights").As<Napi::Float32Array>();
+    storage.weights.assign(weights.Data(), weights.Data() + weights.ElementLength());
+  }
+  if (object.Get("frames").IsArray()) {
+    const auto frames = object.Get("frames").As<Napi::Array>();
+    for (uint32_t i = 0; i < frames.Length(); ++i) {
+      const auto frame = frames.Get(i).As<Napi::Object>();
+      storage.frames.push_back({integer(frame, "from"), integer(frame, "to"), number(frame, "position")});
+    }
+  }
+  return {storage.ids.data(), storage.weights.empty() ? nullptr : storage.weights.data(), integer(object, "texts"),
+          storage.frames.empty() ? nullptr : storage.frames.data()};
+}
+
 template <typename Array>
 Napi::Value copy_elements(Napi::Env env, const ad_tensor& tensor, size_t count, size_t width) {
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, count * width);
@@ -106,6 +123,13 @@ void read_plan(const Napi::Array& recipes, PlanStorage& storage) {
       recipe.terms = terms.data();
       recipe.term_count = static_cast<int32_t>(terms.size());
     }
+    if (object.Get("appended").IsArray()) {
+      const auto array = object.Get("appended").As<Napi::Array>();
+      auto& appended = storage.factors.emplace_back();
+      for (uint32_t j = 0; j < array.Length(); ++j) appended.push_back(read_source(array.Get(j), storage));
+      recipe.appended = appended.data();
+      recipe.appended_count = static_cast<int32_t>(appended.size());
+    }
     storage.recipes.push_back(recipe);
   }
 }
@@ -149,8 +173,6 @@ ad_engine_options read_engine_options(const Napi::Object& object) {
 }
 
 void read_request(const Napi::Object& object, RequestStorage& storage) {
-  storage.prompt_ids = widen(object.Get("promptIds"));
-  storage.negative_ids = widen(object.Get("negativeIds"));
   const auto seeds = object.Get("seeds").As<Napi::BigUint64Array>();
   storage.seeds.assign(seeds.Data(), seeds.Data() + seeds.ElementLength());
   ad_request& request = storage.request;
@@ -161,15 +183,18 @@ void read_request(const Napi::Object& object, RequestStorage& storage) {
   request.vae_scale_factor = integer(object, "vaeScaleFactor");
   request.vae_scaling_factor = number(object, "vaeScalingFactor");
   request.latent_channels = integer(object, "latentChannels");
+  request.prompts = read_prompts(object.Get("prompts").As<Napi::Object>(), storage.prompts);
+  request.negatives = read_prompts(object.Get("negatives").As<Napi::Object>(), storage.negatives);
+  request.chunks = integer(object, "chunks");
   request.tokens = integer(object, "tokens");
+  request.layers_skipped = integer(object, "layersSkipped");
+  request.interpolation = static_cast<ad_interpolation>(integer(object, "interpolation"));
   request.guidance_scale = number(object, "guidanceScale");
   request.scheduler = read_scheduler(object.Get("scheduler").As<Napi::Object>());
   request.norm_over_frames = flag(object, "normOverFrames");
   request.motion_norm_over_frames = flag(object, "motionNormOverFrames");
   request.preview = flag(object, "preview");
   request.keep_floats = flag(object, "keepFloats");
-  request.prompt_ids = storage.prompt_ids.data();
-  request.negative_ids = storage.negative_ids.data();
   request.seeds = storage.seeds.data();
 }
 

@@ -29,10 +29,17 @@ struct TensorStorage {
   std::vector<ad_tensor> tensors;
 };
 
+/** Texts with everything they point to. */
+struct PromptStorage {
+  std::vector<int64_t> ids;
+  std::vector<float> weights;
+  std::vector<ad_blend> frames;
+};
+
 /** A request with everything it points to. */
 struct RequestStorage {
-  std::vector<int64_t> prompt_ids;
-  std::vector<int64_t> negative_ids;
+  PromptStorage prompts;
+  PromptStorage negatives;
   std::vector<uint64_t> seeds;
   ad_request request{};
 };

@@ -151,6 +151,9 @@ typedef struct ad_recipe {
   int32_t term_count;
   /** Multiplies the sum in float32, before it is rounded; 1 leaves the bytes alone. For AD_COPY only. */
   double factor;
+  /** Rows below those of the source, [n, width] or [width] each: textual inversions; for AD_COPY only. */
+  const ad_source* const* appended;
+  int32_t appended_count;
 } ad_recipe;
 
 typedef enum ad_spacing { AD_LEADING = 0, AD_LINSPACE, AD_TRAILING } ad_spacing;
@@ -213,6 +216,27 @@ typedef struct ad_callbacks {
   ad_cancelled cancelled;
 } ad_callbacks;
 
+/** How the text of a frame between two key frames is made from theirs. */
+typedef enum ad_interpolation { AD_LERP = 0, AD_SLERP } ad_interpolation;
+
+/** The text of one frame: on the way from one text to another, 0 at the first and 1 at the second. */
+typedef struct ad_blend {
+  int32_t from;
+  int32_t to;
+  double position;
+} ad_blend;
+
+/** Tokenised texts of one side of the guidance. */
+typedef struct ad_prompts {
+  /** Token ids [texts, chunks, tokens]; each chunk is one sequence of the text encoder. */
+  const int64_t* ids;
+  /** Weights of the tokens [texts, chunks, tokens]; null: all 1. */
+  const float* weights;
+  int32_t texts;
+  /** The text of every frame [batch, frames]; null: text i is that of clip i, for all of its frames. */
+  const ad_blend* frames;
+} ad_prompts;
+
 typedef struct ad_request {
   int32_t batch;
   int32_t frames;
@@ -222,10 +246,15 @@ typedef struct ad_request {
   int32_t vae_scale_factor;
   double vae_scaling_factor;
   int32_t latent_channels;
-  /** Token ids [batch, tokens] of prompts and negative prompts; the latter are used when guidance_scale > 1. */
-  const int64_t* prompt_ids;
-  const int64_t* negative_ids;
+  ad_prompts prompts;
+  /** Used when guidance_scale > 1. */
+  ad_prompts negatives;
+  /** Chunks of every text, and tokens of every chunk. */
+  int32_t chunks;
   int32_t tokens;
+  /** Last layers of the text encoder that are left out. */
+  int32_t layers_skipped;
+  ad_interpolation interpolation;
   double guidance_scale;
   ad_scheduler scheduler;
   /** One per clip. */
@@ -276,7 +305,11 @@ AD_API ad_status ad_engine_rebind(ad_engine* engine, ad_role role, const ad_reci
                                   const ad_callbacks* callbacks, ad_error* error);
 /** Writes all networks with their weights and `metadata` (JSON) as one TorchScript archive. */
 AD_API ad_status ad_engine_bake(ad_engine* engine, const char* path, const char* metadata, ad_error* error);
-/** Prompts to clips: `frames` uint8 [batch, frames, height, width, 3]; with keep_floats `latents`, `pictures`. */
+/**
+ * Prompts to clips: `frames` uint8 [batch, frames, height, width, 3]; with keep_floats `text`, `latents`, `pictures`.
+ * `text` float32 [2 * batch or batch, chunks * tokens, width], the negative half first; with blends of frames
+ * [… * frames, …].
+ */
 AD_API ad_status ad_engine_generate(ad_engine* engine, const ad_request* request, const ad_callbacks* callbacks,
                                     ad_result** result, ad_error* error);
 /**

@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/cos.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/exp.h>
@@ -145,6 +146,20 @@ at::Tensor merged(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType d
   return value;
 }
 
+// The table of a recipe with the rows that are appended to it.
+at::Tensor with_rows(const at::Tensor& table, const ad_recipe& recipe, SourceFiles& files) {
+  std::vector<at::Tensor> parts{table};
+  for (const ad_source* source : std::span(recipe.appended, static_cast<size_t>(recipe.appended_count))) {
+    const at::Tensor rows = read_tensor(*source, recipe, files, table.scalar_type());
+    if (table.dim() != 2 || rows.dim() < 1 || rows.dim() > 2 || rows.size(-1) != table.size(1)) {
+      throw EngineError(AD_WEIGHTS_SHAPE, std::string(recipe.target) + " takes rows of another width than " +
+                                              source->file + " has: " + shape_text(source->shape, source->dims) + ".");
+    }
+    parts.push_back(rows.reshape({-1, table.size(1)}));
+  }
+  return at::cat(parts, 0);
+}
+
 at::Tensor position_encoding(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype) {
   if (recipe.dims != 3) throw EngineError(AD_WEIGHTS_SHAPE, std::string(recipe.target) + " needs three dimensions.");
   const at::Tensor exact = sinusoidal_positions(recipe.shape[1], recipe.shape[2]);
@@ -197,6 +212,7 @@ uint64_t source_bytes(const ad_recipe& recipe) {
     bytes += tensor_bytes(term.alpha) + tensor_bytes(term.magnitude);
     for (int32_t i = 0; i < term.factor_count; ++i) bytes += tensor_bytes(term.factors[i]);
   }
+  for (int32_t i = 0; i < recipe.appended_count; ++i) bytes += tensor_bytes(recipe.appended[i]);
   return bytes;
 }
 
@@ -237,6 +253,7 @@ at::Tensor read_parameter(const ad_recipe& recipe, SourceFiles& files, c10::Scal
       break;
     case AD_POSITION_ENCODING: host = position_encoding(recipe, files, dtype); break;
   }
+  if (recipe.appended_count > 0) host = with_rows(host, recipe, files);
   return device.is_cpu() ? host : host.to(device);
 }
 

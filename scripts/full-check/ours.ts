@@ -62,8 +62,9 @@ async function makeClip(model: Model, job: Job) {
   const { prompt, negativePrompt, size, frames, steps, guidanceScale, seed } = job;
   const options: GenerateOptions = {
     ...{ prompt, negativePrompt, width: size, height: size, frames, steps, guidanceScale, seed },
+    promptSyntax: 'plain',
   };
-  const { native } = buildRequest(options, { ...model, config: model.family.config });
+  const { native } = buildRequest(options, model);
   const marks: Marks = { sample: [], decode: [] };
   await waitForQuiet(job.patience);
   const { value, sample } = await measure(() =>
@@ -75,7 +76,7 @@ async function makeClip(model: Model, job: Job) {
   saveClip(job, value);
   const laterSteps = marks.sample.slice(1).map((mark, index) => mark - (marks.sample[index] ?? mark));
   const decode = (marks.decode.at(-1) ?? 0) - (marks.sample.at(-1) ?? 0);
-  return { tokens: [...native.promptIds, ...native.negativeIds], clip: sample, laterSteps, decode };
+  return { tokens: [...native.prompts.ids, ...native.negatives.ids], clip: sample, laterSteps, decode };
 }
 
 async function turn(job: Job): Promise<Turn> {

@@ -17,6 +17,7 @@ from fixture_file import write_whole
 from lora_fixtures import lora_fixtures
 from network_fixtures import noise_fixture, text_fixture, unet_fixture, vae_fixture
 from pipeline_fixtures import pipeline_fixtures
+from prompt_fixtures import prompt_fixture
 from scheduler_fixture import scheduler_fixture
 from seeded_model import FIXTURES, family_parameters, read_family
 from seeded_weights import seeded_tensor
@@ -70,6 +71,7 @@ def main() -> None:
     weights_checksums()
     family = read_family("tiny")
     text_fixture(family)
+    prompt_fixture(family)
     unet_fixture(family)
     vae_fixture(family)
     noise_fixture()

@@ -181,7 +181,11 @@ describe('the configurations of the demo', () => {
     for (const name of NAMES) {
       const prompts = [(await shipped(name)).prompt ?? []].flat();
       assert.ok(prompts.length >= 3, name);
-      assert.deepEqual(prompts.flatMap(unknownWords), [], name);
+      assert.deepEqual(
+        prompts.flatMap((prompt) => unknownWords(String(prompt))),
+        [],
+        name,
+      );
     }
   });
 

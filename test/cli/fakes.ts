@@ -5,7 +5,7 @@ import { run } from '../../lib/cli/program.ts';
 import type { TextStream } from '../../lib/cli/progress.ts';
 import { type Pipeline, type Services, services } from '../../lib/cli/services.ts';
 import { Clip } from '../../lib/clip.ts';
-import type { GenerateOptions, LoadOptions, Notice } from '../../lib/options.ts';
+import type { GenerateOptions, LoadOptions, Notice, Prompt } from '../../lib/options.ts';
 
 /** A stream that keeps what was written. */
 export class Capture implements TextStream {
@@ -26,7 +26,7 @@ export class Capture implements TextStream {
 export interface FakeModel {
   /** What `load` and `generate` were called with. */
   readonly loads: LoadOptions[];
-  readonly requests: (GenerateOptions & { readonly prompt: string })[];
+  readonly requests: (GenerateOptions & { readonly prompt: Prompt })[];
   readonly baked: string[];
   closed: number;
 }
@@ -41,7 +41,7 @@ export interface FakeModelOptions {
 /** The seed that the fake model draws for -1. */
 export const DRAWN_SEED = 18446744073709551615n;
 
-function draw(options: GenerateOptions & { readonly prompt: string }, motion: boolean): Clip {
+function draw(options: GenerateOptions & { readonly prompt: Prompt }, motion: boolean): Clip {
   const { frames = motion ? 2 : 1, width = 8, height = 8, steps = 25, guidanceScale = 7.5 } = options;
   const data = Uint8Array.from({ length: frames * width * height * 3 }, (_, i) => (i * 37) % 256);
   const seed = BigInt(options.seed as string | number | bigint);
@@ -49,7 +49,7 @@ function draw(options: GenerateOptions & { readonly prompt: string }, motion: bo
     data,
     { frames, width, height },
     {
-      prompt: options.prompt,
+      prompt: String(options.prompt),
       negativePrompt: String(options.negativePrompt),
       seed: String(seed === -1n ? DRAWN_SEED : seed),
       steps,

@@ -84,7 +84,7 @@ describe('generate', () => {
 
   it('says which words of a long prompt were dropped', async () => {
     const before = pipe.notices.length;
-    await pipe.generate({ ...SMALL, steps: 1, prompt: `${'word '.repeat(80)}zebra` });
+    await pipe.generate({ ...SMALL, steps: 1, promptSyntax: 'plain', prompt: `${'word '.repeat(80)}zebra` });
     const [notice] = pipe.notices.slice(before);
     assert.equal(notice?.code, 'prompt-truncated');
     assert.match(notice?.message ?? '', /81 tokens, 75 fit.*zebra/);

@@ -34,6 +34,14 @@ export interface TextAbout {
 }
 
 /**
+ * About `prompts`: `case.<i>` [chunks * 77, 32] for prompt i; `clip_skip_2` [77, 32] of `a cat`; `travel.lerp`
+ * [5, 77, 32] from `a cat` at 1 to `a dog` at 3; `vectors` [3, 32] and `inversion` [77, 32] of `a <fixture-style> cat`.
+ */
+export interface PromptsAbout {
+  readonly prompts: readonly string[];
+}
+
+/**
  * About `unet`: `encoder_hidden_states` [2, 77, 32]; for each size `latents.<size>` [2, 4, 5, height, width],
  * `<motion>.<compat>.<size>` of the same shape, and `none.<frames>.<size>` for the first 1 or 3 frames
  * without motion modules. Sizes: `8x8`, `10x6`.
@@ -131,6 +139,7 @@ export interface LoraAbout extends PipelineAbout {
 /** The type of each fixture's JSON document. */
 interface Abouts {
   readonly 'text-encoder': TextAbout;
+  readonly prompts: PromptsAbout;
   readonly unet: UNetAbout;
   readonly vae: VaeAbout;
   readonly noise: NoiseAbout;

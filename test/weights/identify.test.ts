@@ -118,11 +118,15 @@ const files: readonly (readonly [what: string, shapes: Shapes, facts: Facts])[] 
   ],
   ['LoHa', models.LORAS.loha ?? new Map(), { kind: 'lora', layout: 'loha', usableAs: ['loras'] }],
   ['LoKr', models.LORAS.lokr ?? new Map(), { kind: 'lora', layout: 'lokr', usableAs: ['loras'] }],
-  ['a textual inversion', new Map([['emb_params', [2, 768]]]), { kind: 'textual-inversion', usableAs: [] }],
+  [
+    'a textual inversion',
+    new Map([['emb_params', [2, 768]]]),
+    { kind: 'textual-inversion', usableAs: ['embeddings'] },
+  ],
   [
     'a diffusers textual inversion',
     new Map([['<cat-toy>', [768]]]),
-    { kind: 'textual-inversion', usableAs: [] },
+    { kind: 'textual-inversion', usableAs: ['embeddings'] },
   ],
   [
     'Flux',

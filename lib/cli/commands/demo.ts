@@ -38,13 +38,17 @@ const RUN_FLAGS: Flags = {
 
 export const DEMO_COMMAND_FLAGS: Flags = { ...MAKE_FLAGS, ...FILE_FLAGS, ...RUN_FLAGS };
 
+/** One clip with the same prompt in all frames: the demo model is asked for no others. */
+type DemoJob = Job & { readonly prompt: string };
+
 interface DemoFlags extends GlobalFlags {
   readonly prompt?: readonly string[];
 }
 
 /** What is made: the prompt that was given, or the first one of the configuration. */
-function planJob(config: Config, asked: string | undefined): Job {
-  const [prompt = ''] = asked === undefined ? [config.prompt ?? []].flat() : [asked];
+function planJob(config: Config, asked: string | undefined): DemoJob {
+  const [first = ''] = asked === undefined ? [config.prompt ?? []].flat() : [asked];
+  const prompt = typeof first === 'string' ? first : (Object.values(first)[0] ?? '');
   const [negativePrompt = ''] = [config.negativePrompt ?? []].flat();
   const [seed = -1] = [config.seed ?? []].flat();
   return { prompt, negativePrompt, seed };

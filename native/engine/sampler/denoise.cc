@@ -2,30 +2,19 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 
 #include "../decode.h"
 #include "../device.h"
 #include "../error.h"
 #include "../schedulers/scheduler.h"
+#include "../text.h"
 #include "guidance.h"
 #include "noise.h"
 #include "preview.h"
 
 namespace animatediff {
 namespace {
-
-at::Tensor token_tensor(const int64_t* ids, const ad_request& request, c10::Device device) {
-  return at::from_blob(const_cast<int64_t*>(ids), {request.batch, request.tokens}, at::kLong).to(device);
-}
-
-// Text embeddings [batch, tokens, width], with guidance [2 * batch, …], the unconditional half first.
-at::Tensor encode_text(const Pipeline& pipeline, const ad_request& request, bool guided) {
-  at::Tensor ids = token_tensor(request.prompt_ids, request, pipeline.device);
-  if (guided) ids = at::cat({token_tensor(request.negative_ids, request, pipeline.device), ids}, 0);
-  return pipeline.text_encoder({ids, int64_t{0}});
-}
 
 void report(const Callbacks& callbacks, const ad_request& request, size_t step, const Scheduler& scheduler,
             const at::Tensor& output, const at::Tensor& latents) {
@@ -42,11 +31,12 @@ void report(const Callbacks& callbacks, const ad_request& request, size_t step, 
 }
 
 // The final latents [batch, channels, frames, h, w], float32 on the device.
-at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Callbacks& callbacks) {
+at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Callbacks& callbacks, ad_result& result) {
   const bool guided = request.guidance_scale > 1.0;
   const auto scheduler = make_scheduler(request.scheduler);
   callbacks.progress(AD_PHASE_TEXT, 0, 1);
-  const at::Tensor text = encode_text(pipeline, request, guided);
+  const at::Tensor text = encode_prompts(pipeline.text_encoder, request, guided, pipeline.device);
+  if (request.keep_floats != 0) result.add("text", text.to(at::kFloat));
   callbacks.progress(AD_PHASE_TEXT, 1, 1);
 
   std::vector<at::Generator> generators;
@@ -95,7 +85,7 @@ std::unique_ptr<ad_result> run_pipeline(const Pipeline& pipeline, const ad_reque
                                         const Callbacks& callbacks) {
   check(request);
   auto result = std::make_unique<ad_result>();
-  const at::Tensor latents = denoise(pipeline, request, callbacks);
+  const at::Tensor latents = denoise(pipeline, request, callbacks, *result);
   if (request.keep_floats != 0) result->add("latents", latents);
   decode_clips(pipeline.vae_decoder, latents, request, callbacks, *result);
   return result;
