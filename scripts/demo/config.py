@@ -86,7 +86,7 @@ RECIPES: dict[str, Recipe] = {
         words=Stage(steps=700, batch=48, scenes=0, learning_rate=1e-3, matrix_rate=0.01, warmup=30),
         polish=Stage(steps=800, batch=48, scenes=0, learning_rate=5e-4, matrix_rate=0.005, warmup=30),
         motion=Stage(steps=1500, batch=4, scenes=4000, learning_rate=1e-3, matrix_rate=0.015),
-        personalised=Stage(steps=400, batch=48, scenes=5000, learning_rate=3e-4, matrix_rate=0.003),
+        personalised=Stage(steps=600, batch=48, scenes=5000, learning_rate=3e-4, matrix_rate=0.003),
         lora=Stage(steps=300, batch=48, scenes=5000, learning_rate=2e-3),
         motion_lora=Stage(steps=150, batch=6, scenes=200, learning_rate=1e-3),
     ),

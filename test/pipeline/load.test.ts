@@ -31,7 +31,7 @@ const at = (name: string) => path.join(folder, name);
 async function framesOf(options: Partial<LoadOptions>): Promise<Uint8Array> {
   const pipe = await loadTiny(options);
   try {
-    return (await pipe.generate({ ...SMALL, scheduler: 'ddim' })).data;
+    return (await pipe.generate({ ...SMALL, scheduler: 'ddim', guidanceScale: 7.5 })).data;
   } finally {
     await pipe.close();
   }
