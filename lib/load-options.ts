@@ -18,6 +18,7 @@ import type { LoraRequest } from './weights/loras.ts';
 const KEYS: readonly (keyof LoadOptions)[] = [
   'base',
   'checkpoint',
+  'vae',
   'motionModule',
   'loras',
   'device',
@@ -88,6 +89,7 @@ export function readLoadOptions(options: LoadOptions) {
       options.checkpoint === undefined
         ? undefined
         : path.resolve(readSource('checkpoint', options.checkpoint)),
+    vae: options.vae === undefined ? undefined : path.resolve(readSource('vae', options.vae)),
     motionModule: readMotionModule(options.motionModule),
     loras: readLoras(options.loras),
     device,

@@ -32,7 +32,7 @@ export function archiveFacts(archive: TorchScriptFile): ArchiveFacts {
 /** `a baked archive of base.safetensors, mm_sd_v15_v2.ckpt (sd15, float16)` */
 function describeArchive({ sources, family, dtype }: ArchiveMetadata): string {
   const loras = sources.loras?.map(({ file }) => file) ?? [];
-  const names = [sources.base, sources.checkpoint, sources.motionModule, ...loras].filter(
+  const names = [sources.base, sources.checkpoint, sources.vae, sources.motionModule, ...loras].filter(
     (name) => name !== undefined,
   );
   return `a baked archive of ${names.join(', ')} (${family}, ${dtype})`;

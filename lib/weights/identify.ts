@@ -122,7 +122,8 @@ function identifyWeights(file: TensorFile, weights: CanonicalWeights, context: I
     const architecture = loraLike ? loraArchitecture(file.tensors) : undefined;
     return addOnIdentity(marked.kind, marked.variant ?? null, architecture);
   }
-  return identifyNetworks(weights, context.families ?? graphFamilies(), context.folder);
+  const families = context.families ?? graphFamilies();
+  return identifyNetworks(weights, families, context.folder, file.metadata);
 }
 
 /** Add-ons are only named: which of their tensors fit is a question for the network that they go on. */
