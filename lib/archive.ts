@@ -21,6 +21,7 @@ const schema = z.object({
   sources: z.object({
     base: z.string(),
     checkpoint: z.string().optional(),
+    vae: z.string().optional(),
     motionModule: z.string().optional(),
     loras: z
       .array(z.object({ file: z.string(), scale: z.number(), ignoreAlpha: z.boolean().optional() }))
@@ -43,6 +44,7 @@ export interface ArchiveMetadata {
   readonly sources: {
     readonly base: string;
     readonly checkpoint?: string;
+    readonly vae?: string;
     readonly motionModule?: string;
     /** Those that are merged into the weights. */
     readonly loras?: readonly AppliedLora[];

@@ -20,6 +20,7 @@ import type { MotionModuleRequest } from './weights/plan.ts';
 const KEYS: readonly (keyof LoadOptions)[] = [
   'base',
   'checkpoint',
+  'vae',
   'motionModule',
   'loras',
   'embeddings',
@@ -125,6 +126,7 @@ export function readLoadOptions(options: LoadOptions) {
       options.checkpoint === undefined
         ? undefined
         : path.resolve(readSource('checkpoint', options.checkpoint)),
+    vae: options.vae === undefined ? undefined : path.resolve(readSource('vae', options.vae)),
     motionModule: readMotionModule(options.motionModule),
     loras: readLoras(options.loras),
     embeddings: readEmbeddings(options.embeddings),

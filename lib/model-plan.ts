@@ -39,11 +39,11 @@ async function isArchive(base: string): Promise<boolean> {
   return found?.isFile() === true && (await detectFormat(base)) === 'torchscript';
 }
 
-async function planBaked({ base, checkpoint, motionModule }: LoadRequest): Promise<PlannedBase> {
-  if (checkpoint !== undefined || motionModule !== undefined) {
+async function planBaked({ base, checkpoint, vae, motionModule }: LoadRequest): Promise<PlannedBase> {
+  if ([checkpoint, vae, motionModule].some((option) => option !== undefined)) {
     throw new AnimateDiffError(
       'ERR_INVALID_ARGUMENT',
-      `${base} is a baked archive, which holds everything already: leave out \`checkpoint\` and \`motionModule\`.`,
+      `${base} is a baked archive, which holds everything already: leave out \`checkpoint\`, \`vae\` and \`motionModule\`.`,
     );
   }
   const { metadata, family, plans } = await planArchive(base);
@@ -57,14 +57,14 @@ function shortName(file: string): string {
   return repository?.replace('--', '/') ?? path.basename(file);
 }
 
-async function planFiles({ base, checkpoint, motionModule }: LoadRequest): Promise<PlannedBase> {
+async function planFiles({ base, checkpoint, vae, motionModule }: LoadRequest): Promise<PlannedBase> {
   const {
     family: name,
     plans,
     motion,
     prediction,
     notices,
-  } = await planModel({ base, checkpoint, motionModule });
+  } = await planModel({ base, checkpoint, vae, motionModule });
   const family = graphFamilies().find((candidate) => candidate.name === name);
   if (family === undefined) {
     throw new AnimateDiffError(
@@ -75,6 +75,7 @@ async function planFiles({ base, checkpoint, motionModule }: LoadRequest): Promi
   const sources = {
     base: shortName(base),
     checkpoint: checkpoint && shortName(checkpoint),
+    vae: vae && shortName(vae),
     motionModule: motionModule && shortName(motionModule.path),
   };
   return { family, plans, motion, predictionType: prediction?.type, sources, notices };

@@ -112,6 +112,12 @@ export interface LoadOptions {
    * has them. Not needed when `base` itself is the personalised checkpoint.
    */
   readonly checkpoint?: SourceInput;
+  /**
+   * A VAE of Stable Diffusion 1.x or 2.x, such as `vae-ft-mse-840000-ema-pruned.safetensors`, laid over that of base
+   * and checkpoint: an LDM or diffusers file, or a diffusers folder. An SDXL VAE is refused where its folder's
+   * config or its metadata says that it is one; its tensors do not tell.
+   */
+  readonly vae?: SourceInput;
   /** Without one, the pipeline is plain Stable Diffusion and makes single images. */
   readonly motionModule?: SourceInput | MotionModuleOptions;
   /**
@@ -346,6 +352,7 @@ export interface ClipParameters {
   readonly frames: number;
   readonly base?: string;
   readonly checkpoint?: string;
+  readonly vae?: string;
   readonly motionModule?: string;
   /** Absent when it is 1. */
   readonly motionScale?: number;

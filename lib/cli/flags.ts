@@ -45,6 +45,7 @@ export const MODEL_FLAGS: Flags = {
     path: ['checkpoint'],
     kind: 'path',
   },
+  vae: { describe: 'VAE file or diffusers VAE folder, laid over those', path: ['vae'], kind: 'path' },
   'motion-module': {
     describe: 'Motion module file or MotionAdapter folder; without it single images are made',
     path: ['motionModule'],

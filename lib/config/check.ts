@@ -25,6 +25,8 @@ const RENAMED: Readonly<Record<string, string>> = {
   dreambooth: 'checkpoint',
   dreambooth_path: 'checkpoint',
   dream_booth_lora_cfg: 'checkpoint',
+  vae_path: 'vae',
+  vae_file: 'vae',
   motion_module_cfg: 'motionModule',
   motion_adapter: 'motionModule',
   lora: 'loras',

@@ -21,7 +21,7 @@ export function resolvePath(value: string, folder: string, home: string = homedi
 export function resolvePaths(config: Config, folder: string): Config {
   const { motionModule, loras, embeddings } = config;
   const resolved: Config = { ...config };
-  for (const key of ['base', 'checkpoint', 'out'] as const) {
+  for (const key of ['base', 'checkpoint', 'vae', 'out'] as const) {
     const value = config[key];
     if (value !== undefined) resolved[key] = resolvePath(value, folder);
   }

@@ -121,6 +121,7 @@ const loadShape = {
     .optional()
     .describe('Stable Diffusion 1.5: an LDM .safetensors or .ckpt, a diffusers folder, or a baked archive.'),
   checkpoint: source().optional().describe('Personalised (DreamBooth) checkpoint laid over the base.'),
+  vae: source().optional().describe('VAE of Stable Diffusion 1.x, laid over that of base and checkpoint.'),
   motionModule: expecting(motionModuleSchema, 'a path, or a mapping with path, version, steps and scale')
     .optional()
     .describe('Motion module file or MotionAdapter folder. Without one, single images are made.'),

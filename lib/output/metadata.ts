@@ -34,6 +34,7 @@ function fields(p: ClipParameters): [string, string | number | undefined][] {
     ['Size', `${p.width}x${p.height}`],
     ['Frames', p.frames],
     ['Model', model === undefined ? undefined : modelName(model)],
+    ['VAE', p.vae === undefined ? undefined : modelName(p.vae)],
     ['Motion module', p.motionModule === undefined ? undefined : modelName(p.motionModule)],
     ['Motion scale', p.motionScale],
     ['LoRAs', loraText(p)],

@@ -32,6 +32,8 @@ const TITLES: Readonly<Record<string, string>> = {
   'sdxl-refiner': 'SDXL refiner',
   sd3: 'Stable Diffusion 3',
   flux: 'Flux',
+  'sd3-or-flux': 'Stable Diffusion 3 or Flux',
+  svd: 'Stable Video Diffusion',
   cascade: 'Stable Cascade',
 };
 

@@ -33,8 +33,13 @@ export function archiveFacts(archive: TorchScriptFile): ArchiveFacts {
 function describeArchive({ sources, family, dtype }: ArchiveMetadata): string {
   const loras = sources.loras?.map(({ file }) => file) ?? [];
   const embeddings = sources.embeddings?.map(({ file }) => file) ?? [];
-  const names = [sources.base, sources.checkpoint, sources.motionModule, ...loras, ...embeddings].filter(
-    (name) => name !== undefined,
-  );
+  const names = [
+    sources.base,
+    sources.checkpoint,
+    sources.vae,
+    sources.motionModule,
+    ...loras,
+    ...embeddings,
+  ].filter((name) => name !== undefined);
   return `a baked archive of ${names.join(', ')} (${family}, ${dtype})`;
 }

@@ -66,12 +66,22 @@ export function describe(subject: Subject): string {
       return `${article(title)} ${title} UNet in diffusers layout`;
     case 'vae':
     case 'diffusers-vae':
-      return `a VAE in ${layoutTitle(layout)} layout`;
+      return `${vaeTitle(architecture)} in ${layoutTitle(layout)} layout`;
     case 'clip-text':
       return 'a CLIP text encoder';
     default:
       return title === 'unknown' ? 'a file of unknown weights' : `${article(title)} ${title} model`;
   }
+}
+
+/** VAEs that no graph takes; those of the others are all alike. */
+const FOREIGN_VAES: readonly (string | null)[] = ['sdxl', 'sd3-or-flux', 'svd'];
+
+function vaeTitle(architecture: string | null): string {
+  if (architecture === 'unknown') return 'a VAE of unknown widths';
+  if (architecture === null || !FOREIGN_VAES.includes(architecture)) return 'a VAE';
+  const title = architectureTitle(architecture);
+  return `${article(title)} ${title} VAE`;
 }
 
 function partsText({ holds }: Subject): string {

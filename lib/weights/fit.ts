@@ -9,6 +9,7 @@ import { isSupportedMotion } from './motion-version.ts';
 const EXPECTED: Readonly<Record<Use, string>> = {
   base: 'a Stable Diffusion 1.5 checkpoint (.safetensors, .ckpt) or diffusers folder',
   checkpoint: 'a personalised Stable Diffusion 1.5 checkpoint',
+  vae: 'a VAE of Stable Diffusion 1.x (.safetensors, .ckpt, .pt) or a diffusers VAE folder',
   motionModule: 'an AnimateDiff motion module such as mm_sd_v15_v2.ckpt, or a MotionAdapter folder',
   loras: 'a LoRA, MotionLoRA or domain adapter for Stable Diffusion 1.5',
   embeddings: 'a textual inversion for Stable Diffusion 1.5 (.safetensors, .pt, .bin)',
@@ -26,7 +27,7 @@ export function requireUse(model: OpenedModel, use: Use, families: readonly Grap
   if (use === 'motionModule') {
     if (motion === null || !isSupportedMotion(motion.version))
       throw refusal('ERR_UNSUPPORTED_MODEL', model, use);
-  } else if (holds.unet && !families.some(({ name }) => name === architecture)) {
+  } else if ((holds.unet || use === 'vae') && !families.some(({ name }) => name === architecture)) {
     throw refusal('ERR_UNSUPPORTED_MODEL', model, use);
   }
   const [twice] = model.weights.duplicates;

@@ -125,6 +125,7 @@ function identifyWeights(file: TensorFile, weights: CanonicalWeights, context: I
   return identifyNetworks(weights, context.families ?? graphFamilies(), {
     folder: context.folder,
     name: path.basename(file.path),
+    metadata: file.metadata,
   });
 }
 

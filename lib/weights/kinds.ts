@@ -21,15 +21,15 @@ export type FileKind =
   | 'unknown';
 
 /** The options that take a weight file. */
-export type Use = 'base' | 'checkpoint' | 'motionModule' | 'loras' | 'embeddings';
+export type Use = 'base' | 'checkpoint' | 'vae' | 'motionModule' | 'loras' | 'embeddings';
 
 /** For which options a kind is meant. Whether a file of it is complete and supported is another question. */
 export const KIND_USES: Readonly<Record<FileKind, readonly Use[]>> = {
   'sd-checkpoint': ['base', 'checkpoint'],
   'diffusers-folder': ['base', 'checkpoint'],
   'diffusers-unet': ['base', 'checkpoint'],
-  'diffusers-vae': [],
-  vae: [],
+  'diffusers-vae': ['vae'],
+  vae: ['vae'],
   'clip-text': [],
   'motion-module': ['motionModule'],
   'motion-adapter': ['motionModule'],

@@ -9,6 +9,7 @@ import { type FileKind, KIND_USES, type Use } from './kinds.ts';
 import { bestMatch, fits, type PartMatch } from './match.ts';
 import { detectMotion, isSupportedMotion } from './motion-version.ts';
 import { shapeText } from './shapes.ts';
+import { vaeArchitecture } from './vae-architecture.ts';
 
 const PARTS: readonly Part[] = ['unet', 'motion', 'vae', 'textEncoder'];
 
@@ -21,15 +22,21 @@ type Findings = Omit<Identity, 'usableAs' | 'reason' | 'description'> & { readon
 export function identifyNetworks(
   weights: CanonicalWeights,
   families: readonly GraphFamily[],
-  origin: { readonly folder?: ModelFolder; readonly name?: string } = {},
+  origin: {
+    readonly folder?: ModelFolder;
+    readonly name?: string;
+    readonly metadata?: Readonly<Record<string, string>>;
+  } = {},
 ): Identity {
-  const { folder, name: fileName } = origin;
+  const { folder, name: fileName, metadata } = origin;
   const matches: Matches = Object.fromEntries(
     PARTS.map((part) => [part, bestMatch(families, part, weights)]),
   );
   const kind = structuralKind(weights, folder);
-  const { name, supported } = architectureOf(weights, matches);
   const config = folder?.configs[''] ?? folder?.configs.motion_adapter;
+  const { name, supported } = KIND_USES[kind].includes('vae')
+    ? vaeArchitecture(weights, matches.vae, { config, metadata })
+    : architectureOf(weights, matches);
   const findings: Findings = {
     kind,
     architecture: name,
@@ -116,8 +123,16 @@ function judge(findings: Findings): { usableAs: readonly Use[]; reason: string |
       ? { usableAs: ['motionModule'], reason: null }
       : { usableAs: [], reason: incomplete(findings) ?? 'motion modules of this kind are not supported' };
   }
+  if (KIND_USES[kind].includes('vae')) return judgeVae(findings);
   const base = judgeBase(findings);
   return withMotion ? { ...base, usableAs: [...base.usableAs, 'motionModule'] } : base;
+}
+
+function judgeVae(findings: Findings): { usableAs: readonly Use[]; reason: string | null } {
+  const reason = findings.supported
+    ? incomplete(findings)
+    : `VAEs of the architecture ${findings.architecture} are not supported`;
+  return reason === undefined ? { usableAs: ['vae'], reason: null } : { usableAs: [], reason };
 }
 
 function judgeBase(findings: Findings): { usableAs: readonly Use[]; reason: string | null } {

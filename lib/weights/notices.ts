@@ -6,7 +6,8 @@ import type { PlannedMotion, PlanSources } from './plan.ts';
 
 /** Notices about networks that are kept from the base, versions that were assumed, tensors that are not used. */
 export function planNotices(sources: PlanSources, motion: PlannedMotion | undefined): Notice[] {
-  const opened = [sources.base, sources.checkpoint, sources.motion].filter((model) => model !== undefined);
+  const { base, checkpoint, vae, motion: module } = sources;
+  const opened = [base, checkpoint, vae, module].filter((model) => model !== undefined);
   return [
     ...keptNetworks(sources),
     ...(sources.motion === undefined ? [] : assumedVersion(sources.motion, motion)),
@@ -15,7 +16,7 @@ export function planNotices(sources: PlanSources, motion: PlannedMotion | undefi
   ];
 }
 
-function keptNetworks({ base, checkpoint }: PlanSources): Notice[] {
+function keptNetworks({ base, checkpoint, vae: separate }: PlanSources): Notice[] {
   if (checkpoint === undefined) return [];
   const { vae, textEncoder } = checkpoint.identity.holds;
   const kept = (code: string, title: string): Notice => ({
@@ -23,7 +24,7 @@ function keptNetworks({ base, checkpoint }: PlanSources): Notice[] {
     message: `${checkpoint.path} has no ${title}; the one of ${base.path} is kept.`,
   });
   return [
-    ...(vae ? [] : [kept('kept-vae', 'VAE')]),
+    ...(vae || separate !== undefined ? [] : [kept('kept-vae', 'VAE')]),
     ...(textEncoder ? [] : [kept('kept-text-encoder', 'text encoder')]),
   ];
 }

@@ -26,6 +26,8 @@ export interface PlanOptions {
   readonly base: string;
   /** Laid over the base: its UNet, and its VAE and text encoder where it has them. */
   readonly checkpoint?: string;
+  /** A VAE file or folder, laid over those of base and checkpoint. */
+  readonly vae?: string;
   readonly motionModule?: MotionModuleRequest;
 }
 
@@ -59,6 +61,7 @@ export interface ModelPlan {
 export interface PlanSources {
   readonly base: OpenedModel;
   readonly checkpoint?: OpenedModel;
+  readonly vae?: OpenedModel;
   readonly motion?: OpenedModel;
 }
 
@@ -92,7 +95,7 @@ export async function planModel(
 }
 
 async function openSources(
-  { base, checkpoint, motionModule }: PlanOptions,
+  { base, checkpoint, vae, motionModule }: PlanOptions,
   families: readonly GraphFamily[],
 ): Promise<PlanSources> {
   const opened = {
@@ -106,21 +109,23 @@ async function openSources(
   );
   const sources = {
     ...opened,
+    vae: vae === undefined ? undefined : await openModel(vae, ordered),
     motion: motionModule === undefined ? undefined : await openModel(motionModule.path, ordered),
   };
   requireUse(sources.base, 'base', families);
   if (sources.checkpoint !== undefined) requireUse(sources.checkpoint, 'checkpoint', families);
+  if (sources.vae !== undefined) requireUse(sources.vae, 'vae', families);
   if (sources.motion !== undefined) requireUse(sources.motion, 'motionModule', families);
   return sources;
 }
 
 /** The family of the UNet. All files must be of the same. */
 function chooseFamily(
-  { base, checkpoint, motion }: PlanSources,
+  { base, checkpoint, vae, motion }: PlanSources,
   families: readonly GraphFamily[],
 ): GraphFamily {
   const unet = checkpoint ?? base;
-  for (const other of [base, motion]) {
+  for (const other of [base, vae, motion]) {
     const [wanted, found] = [unet.identity.architecture, other?.identity.architecture];
     if (other === undefined || found === wanted) continue;
     throw new AnimateDiffError(
@@ -172,14 +177,16 @@ function planMotion(
 }
 
 function planRoles(
-  { base, checkpoint, motion }: PlanSources,
+  { base, checkpoint, vae: separate, motion }: PlanSources,
   family: GraphFamily,
   topology: UNetTopology,
   planned?: PlannedMotion,
 ): Record<Role, WeightPlan> {
   if (checkpoint !== undefined && !checkpoint.identity.holds.unet) throw checkpointWithoutUnet(checkpoint);
-  const owner = (part: 'unet' | 'vae' | 'textEncoder') =>
-    checkpoint?.identity.holds[part] ? checkpoint : base;
+  const owner = (part: 'unet' | 'vae' | 'textEncoder') => {
+    if (part === 'vae' && separate !== undefined) return separate;
+    return checkpoint?.identity.holds[part] ? checkpoint : base;
+  };
   const supply = (part: 'unet' | 'vae' | 'textEncoder'): Supply => {
     const model = owner(part);
     if (!model.identity.holds[part]) throw missingNetwork(part, base, checkpoint);
@@ -231,7 +238,7 @@ function missingNetwork(part: keyof typeof NETWORK_TITLES, base: OpenedModel, ch
   return new AnimateDiffError(
     'ERR_WEIGHTS_MISSING',
     `${files} ${verb} ${NETWORK_TITLES[part]}. Give a complete Stable Diffusion 1.5 file or folder as \`base\`, ` +
-      'and this one as `checkpoint`.',
+      `and this one as \`checkpoint\`${part === 'vae' ? ', or a VAE as `vae`' : ''}.`,
     { details: { part, base: base.path, checkpoint: checkpoint?.path } },
   );
 }

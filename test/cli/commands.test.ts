@@ -189,7 +189,7 @@ describe('doctor', () => {
 });
 
 describe('bake', () => {
-  const argv = ['bake', '--base', 'sd15.ckpt', '--motion-module', 'mm.ckpt'];
+  const argv = ['bake', '--base', 'sd15.ckpt', '--vae', 'v.pt', '--motion-module', 'mm.ckpt'];
 
   it('loads the model, writes the archive, and closes', async () => {
     const { model, load } = fakeModel();

@@ -20,11 +20,12 @@ describe('an address with its hash beside it', () => {
     const yaml = `{url: "${URL_TEXT}", sha256: ${SHA256.toUpperCase()}}`;
     writeFileSync(
       file,
-      `base: ${yaml}\ncheckpoint: ${yaml}\nmotionModule: {path: ${yaml}, version: v3}\nloras: [${yaml}, {path: ${yaml}, scale: 0.5}]`,
+      `base: ${yaml}\ncheckpoint: ${yaml}\nvae: ${yaml}\nmotionModule: {path: ${yaml}, version: v3}\nloras: [${yaml}, {path: ${yaml}, scale: 0.5}]`,
     );
     assert.deepEqual(await loadConfig(file), {
       base: TEXT,
       checkpoint: TEXT,
+      vae: TEXT,
       motionModule: { path: TEXT, version: 'v3' },
       loras: [TEXT, { path: TEXT, scale: 0.5 }],
     });

@@ -257,11 +257,12 @@ describe('a configuration file', () => {
 
   it('has paths that belong to its own folder, to the home folder, or to neither', async () => {
     const file = await write(
-      'base: ../models/a.safetensors\ncheckpoint: ~/b.ckpt\nmotionModule: {path: mm.ckpt}\nout: ../samples/\n',
+      'base: ../models/a.safetensors\ncheckpoint: ~/b.ckpt\nvae: ~/v.pt\nmotionModule: {path: mm.ckpt}\nout: ../samples/\n',
     );
     assert.deepEqual(await loadConfig(path.relative(process.cwd(), file)), {
       base: path.join(folder, 'models', 'a.safetensors'),
       checkpoint: path.join(homedir(), 'b.ckpt'),
+      vae: path.join(homedir(), 'v.pt'),
       motionModule: { path: path.join(folder, 'configs', 'mm.ckpt') },
       out: `${path.join(folder, 'samples')}/`,
     });

@@ -158,6 +158,22 @@ export function writeCheckpoint(file: string, options: CheckpointOptions = {}): 
   writeTensors(file, [...tensors, ...ldmSchedule()], { wrapper, scalars });
 }
 
+/** A VAE alone: in LDM layout with or without its prefix, or as diffusers names it. */
+export interface VaeOptions extends ModelOptions, ArchiveOptions {
+  /** Default `bare`: LDM names that begin with `encoder.` and `decoder.`. */
+  readonly naming?: 'bare' | 'ldm' | 'diffusers';
+}
+
+/** Writes a VAE to `file`; in LDM layout with a loss's weights, as its training leaves them. */
+export function writeVae(file: string, { naming = 'bare', ...options }: VaeOptions = {}): void {
+  const model = settings(options);
+  const vae = seededTensors(vaeParameters(model.family.vae), model);
+  const loss = floatTensor('loss.logvar', [1], 'F32', () => new Float32Array(1));
+  const ldm = [...vae.map(ldmVaeTensor), loss];
+  const bare = renamed(ldm, (name) => name.replace(/^first_stage_model\./, ''));
+  writeTensors(file, { diffusers: vae, ldm, bare }[naming], options);
+}
+
 /** Tables of both attention blocks of each module, as the original files have them. */
 function positionTensors({ family, dtype }: Settings, version: MotionGeneration): Tensor[] {
   const config = family.motion[version];

@@ -64,13 +64,13 @@ const files: readonly (readonly [what: string, shapes: Shapes, facts: Facts])[] 
     lists.UNET,
     { kind: 'diffusers-unet', architecture: 'sd15', usableAs: ['checkpoint'] },
   ],
-  ['a diffusers VAE', lists.VAE, { kind: 'diffusers-vae', architecture: 'sd15', usableAs: [] }],
+  ['a diffusers VAE', lists.VAE, { kind: 'diffusers-vae', architecture: 'sd15', usableAs: ['vae'] }],
   [
     'an LDM VAE',
     new Map(
       Array.from(lists.LDM_VAE_SHAPES, ([name, shape]) => [name.replace('first_stage_model.', ''), shape]),
     ),
-    { kind: 'vae', usableAs: [] },
+    { kind: 'vae', usableAs: ['vae'] },
   ],
   ['a text encoder', lists.CLIP, { kind: 'clip-text', architecture: 'sd15', usableAs: [] }],
   ['a v1 motion module', lists.MOTION_V1, { ...MOTION, version: 'v1' }],
