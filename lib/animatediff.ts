@@ -1,9 +1,10 @@
 /** The class that users hold: load a model, generate clips, close. */
 import { Adapters } from './adapters.ts';
 import { type ArchiveMetadata, writeArchiveMetadata } from './archive.ts';
+import { bakeLayout, writeBaked } from './bake.ts';
 import { Clip } from './clip.ts';
 import { engineCall } from './engine-call.ts';
-import { AnimateDiffError } from './errors.ts';
+import { AnimateDiffError, invalidArgument } from './errors.ts';
 import { resolveLoadSources } from './hub/load-sources.ts';
 import { bindRole, type EngineDtype, type LoadedModel, loadModel } from './load.ts';
 import { readLoras } from './load-options.ts';
@@ -11,6 +12,8 @@ import { type MotionFacts, type SamplingDefaults, samplingDefaults } from './mot
 import { NATIVE_PHASES, type NativeClips, type NativeProgress } from './native.ts';
 import type {
   AppliedLora,
+  BakeLayout,
+  BakeOptions,
   ClipParameters,
   Compat,
   GenerateOptions,
@@ -25,7 +28,7 @@ import { requireWritable } from './output/write.ts';
 import { software } from './package-info.ts';
 import { type BuiltRequest, buildRequest, type RequestParameters } from './request.ts';
 import { Turns } from './turns.ts';
-import { requireFunction, requirePath, requireSignal } from './validate.ts';
+import { requireFunction, requireKnownKeys, requireObject, requirePath, requireSignal } from './validate.ts';
 
 /** Facts about a loaded pipeline, as plain data. */
 export interface PipelineInfo {
@@ -182,15 +185,22 @@ export class AnimateDiff implements AsyncDisposable {
   }
 
   /**
-   * Writes all networks with their weights as one TorchScript archive, which `load` takes as `base`.
+   * Writes all networks with their weights, LoRAs and VAE merged, as one file, which `load` takes as `base`: with the
+   * same `dtype`, `device` and `compat` it gives the same frames, bit by bit. The weights have the element type of
+   * this pipeline. Needs room for two such files while a `.safetensors` file is written.
    *
-   * @throws AnimateDiffError `ERR_OUTPUT` when the file cannot be written; nothing is left behind then.
+   * @throws AnimateDiffError `ERR_INVALID_ARGUMENT` when file name and layout do not go together, or textual inversions
+   *   are loaded and the layout is not `torchscript`; `ERR_OUTPUT` when the file cannot be written; nothing is left
+   *   behind then.
    */
-  async bake(file: string): Promise<void> {
+  async bake(file: string, options: BakeOptions = {}): Promise<void> {
     this.#requireOpen();
     const target = requirePath('file', file);
+    requireKnownKeys('options', requireObject('options', options), ['layout']);
+    const layout = bakeLayout(target, options.layout);
+    if (layout !== 'torchscript') this.#requireNoEmbeddings(target);
     await requireWritable(target, 'file');
-    await this.#turns.run(() => this.#whileOpen(() => this.#bake(target)));
+    await this.#turns.run(() => this.#whileOpen(() => this.#bake(target, layout)));
   }
 
   /** Ends the running call, drops the waiting ones, frees all memory. Can be called any number of times. */
@@ -224,7 +234,15 @@ export class AnimateDiff implements AsyncDisposable {
     }
   }
 
-  async #bake(target: string): Promise<void> {
+  /** Other programs expect a token table of the usual size in a checkpoint. */
+  #requireNoEmbeddings(target: string): void {
+    const names = this.#model.sources.embeddings?.map(({ file }) => file) ?? [];
+    if (names.length === 0) return;
+    const expected = `the name of an archive (.pt), since a checkpoint has no place for ${names.join(', ')}; or load without \`embeddings\`, and give them again beside the baked file`;
+    throw invalidArgument('file', expected, target);
+  }
+
+  async #bake(target: string, layout: BakeLayout): Promise<void> {
     this.#adapters.requireWhole();
     const { engine, plans, family, dtype, motion, predictionType, sources } = this.#model;
     await bindRole(engine, plans, 'vae_encoder');
@@ -238,7 +256,7 @@ export class AnimateDiff implements AsyncDisposable {
       sources: { ...sources, loras: this.#loras },
       software: software(),
     };
-    await engine.bake(target, writeArchiveMetadata(metadata));
+    await writeBaked(engine, family, writeArchiveMetadata(metadata), target, layout);
   }
 
   /** For records: absent without any. */

@@ -1,9 +1,12 @@
-/** The JSON document inside an archive that `bake` writes: what is needed to run it without its sources. */
+/** The JSON document inside a file that `bake` writes: what is needed to run it without its sources. */
 import { z } from 'zod';
 import { AnimateDiffError } from './errors.ts';
 import { graphFamilies } from './graphs.ts';
 import type { MotionFacts } from './motion-sampling.ts';
 import type { AppliedEmbedding, AppliedLora } from './options.ts';
+
+/** Name of the document: a file in a TorchScript archive, a key in the metadata of a safetensors file. */
+export const ARCHIVE_DOCUMENT = 'animatediff.json';
 
 const schema = z.object({
   format: z.literal(1),
@@ -67,7 +70,7 @@ export function readArchiveMetadata(text: string, file: string): ArchiveMetadata
   } catch (cause) {
     throw new AnimateDiffError(
       'ERR_FILE_CORRUPT',
-      `${file} is a TorchScript archive, but not one that this version of animatediff-native wrote. Bake it again.`,
+      `${file} is a baked archive, but not one that this version of animatediff-native wrote. Bake it again.`,
       { cause },
     );
   }

@@ -1,7 +1,7 @@
 /** What `load` is to fill an engine with, from files or from a baked archive. Reads headers only. */
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { ArchiveMetadata } from './archive.ts';
+import { ARCHIVE_DOCUMENT, type ArchiveMetadata, readArchiveMetadata } from './archive.ts';
 import { AnimateDiffError } from './errors.ts';
 import { type GraphFamily, graphFamilies } from './graphs.ts';
 import type { LoadRequest } from './load-options.ts';
@@ -11,8 +11,9 @@ import { planArchive } from './weights/archive-plan.ts';
 import { type PlannedEmbedding, planEmbeddings } from './weights/embeddings.ts';
 import { type LoraPlan, planLoras } from './weights/loras.ts';
 import { planModel } from './weights/plan.ts';
-import { detectFormat } from './weights/tensor-file.ts';
-import type { Role, WeightPlan } from './weights/types.ts';
+import { readSafetensors } from './weights/safetensors.ts';
+import { detectFormat, type WeightFormat } from './weights/tensor-file.ts';
+import type { Recipe, Role, WeightPlan } from './weights/types.ts';
 
 /** Plans of all networks, and what is known about them. */
 export interface PlannedModel {
@@ -34,9 +35,27 @@ export interface PlannedModel {
 /** Everything but the adapters and the textual inversions. */
 type PlannedBase = Omit<PlannedModel, 'loras' | 'embeddings'>;
 
-async function isArchive(base: string): Promise<boolean> {
+/** `undefined` for a folder, and for what the readers will refuse. */
+async function fileFormat(base: string): Promise<WeightFormat | undefined> {
   const found = await stat(base).catch(() => undefined);
-  return found?.isFile() === true && (await detectFormat(base)) === 'torchscript';
+  return found?.isFile() === true ? await detectFormat(base) : undefined;
+}
+
+/** The document of a safetensors file that `bake` wrote. */
+async function bakedDocument(base: string): Promise<ArchiveMetadata | undefined> {
+  const text = (await readSafetensors(base)).metadata[ARCHIVE_DOCUMENT];
+  return text === undefined ? undefined : readArchiveMetadata(text, base);
+}
+
+/** A baked position table is what the pipeline ran with: it is not computed anew. */
+function copyTables(plan: WeightPlan): WeightPlan {
+  const recipes = plan.recipes.map(
+    (recipe): Recipe =>
+      recipe.kind === 'position_encoding' && recipe.source !== undefined
+        ? { kind: 'copy', target: recipe.target, shape: recipe.shape, source: recipe.source }
+        : recipe,
+  );
+  return { ...plan, recipes };
 }
 
 async function planBaked({ base, checkpoint, vae, motionModule }: LoadRequest): Promise<PlannedBase> {
@@ -57,7 +76,13 @@ function shortName(file: string): string {
   return repository?.replace('--', '/') ?? path.basename(file);
 }
 
-async function planFiles({ base, checkpoint, vae, motionModule }: LoadRequest): Promise<PlannedBase> {
+/** `baked` is the document of the base: its motion modules are used unless others are given. */
+async function planFiles(request: LoadRequest, baked?: ArchiveMetadata): Promise<PlannedBase> {
+  const { base, checkpoint, vae } = request;
+  const own = request.motionModule === undefined && baked?.motion !== undefined;
+  const motionModule = own
+    ? { path: base, version: baked.motion?.version, steps: baked.motion?.steps }
+    : request.motionModule;
   const {
     family: name,
     plans,
@@ -72,13 +97,24 @@ async function planFiles({ base, checkpoint, vae, motionModule }: LoadRequest): 
       `There are no graphs for '${name}'. Reinstall animatediff-native.`,
     );
   }
-  const sources = {
-    base: shortName(base),
-    checkpoint: checkpoint && shortName(checkpoint),
-    vae: vae && shortName(vae),
-    motionModule: motionModule && shortName(motionModule.path),
+  const { motionModule: module } = request;
+  // Under a checkpoint nothing is left of the UNet that the document describes.
+  const described = checkpoint === undefined ? baked : undefined;
+  return {
+    family,
+    plans: own ? { ...plans, unet: copyTables(plans.unet) } : plans,
+    // The scale is in the weights already: it is told, and not applied again.
+    motion: own && motion ? { ...motion, ...baked.motion } : motion,
+    predictionType: prediction?.type ?? described?.predictionType,
+    sources: {
+      base: shortName(base),
+      ...described?.sources,
+      ...(checkpoint && { checkpoint: shortName(checkpoint) }),
+      ...(vae && { vae: shortName(vae) }),
+      ...(module && { motionModule: shortName(module.path) }),
+    },
+    notices,
   };
-  return { family, plans, motion, predictionType: prediction?.type, sources, notices };
 }
 
 /** The base with the rows of textual inversions behind those that it has. */
@@ -103,7 +139,9 @@ async function withEmbeddings({ embeddings }: LoadRequest, base: PlannedBase) {
  * Plans the files of a request; see `planModel`, `planArchive`, `planLoras` and `planEmbeddings` for the errors.
  */
 export async function planRequest(request: LoadRequest): Promise<PlannedModel> {
-  const files = (await isArchive(request.base)) ? await planBaked(request) : await planFiles(request);
+  const format = await fileFormat(request.base);
+  const document = format === 'safetensors' ? await bakedDocument(request.base) : undefined;
+  const files = format === 'torchscript' ? await planBaked(request) : await planFiles(request, document);
   const base = await withEmbeddings(request, files);
   const loras = await planLoras(request.loras, base.plans);
   return { ...base, loras, notices: [...base.notices, ...loras.notices] };

@@ -146,6 +146,21 @@ export interface LoadOptions {
   readonly onNotice?: (notice: Notice) => void;
 }
 
+/** Layouts of what `bake` writes. */
+export const BAKE_LAYOUTS = ['torchscript', 'ldm', 'diffusers'] as const;
+
+export type BakeLayout = (typeof BAKE_LAYOUTS)[number];
+
+export interface BakeOptions {
+  /**
+   * `torchscript`: an archive with the graphs. `ldm`, `diffusers`: one `.safetensors` file with the names of that
+   * layout, which other tools read as a Stable Diffusion checkpoint; motion modules are in it under names that
+   * those pass over (`motion_module.`, `motion_adapter.`). Default: `ldm` for a file that ends in
+   * `.safetensors`, else `torchscript`.
+   */
+  readonly layout?: BakeLayout;
+}
+
 export type TimestepSpacing = 'leading' | 'linspace' | 'trailing';
 export type BetaSchedule = 'linear' | 'scaled_linear';
 

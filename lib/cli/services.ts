@@ -11,7 +11,7 @@ import type { ResolveOptions } from '../hub/resolve.ts';
 import type { SourceInput } from '../hub/source.ts';
 import type { DiagnoseOptions, DoctorReport } from '../libtorch/doctor.ts';
 import type { InstallOptions, InstallResult } from '../libtorch/install.ts';
-import type { Compat, Dtype, GenerateOptions, LoadOptions, Prompt } from '../options.ts';
+import type { BakeOptions, Compat, Dtype, GenerateOptions, LoadOptions, Prompt } from '../options.ts';
 import type { SavedFile } from '../output/encode.ts';
 import type { GridClip, GridOptions } from '../output/grid.ts';
 import type { InspectReport } from '../weights/identify.ts';
@@ -31,7 +31,7 @@ export interface PipelineInfo {
 export interface Pipeline {
   readonly info: PipelineInfo;
   generate(options: GenerateOptions & { readonly prompt: Prompt }): Promise<SavableClip>;
-  bake(file: string): Promise<void>;
+  bake(file: string, options: BakeOptions): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -33,7 +33,7 @@ function outputError(target: string, cause: unknown): AnimateDiffError {
 }
 
 /** Runs `write` with a name beside the target that is not in use; whatever has it in the end is removed. */
-async function beside(target: string, write: (temporary: string) => Promise<void>): Promise<void> {
+export async function beside(target: string, write: (temporary: string) => Promise<void>): Promise<void> {
   const folder = path.dirname(target);
   const temporary = path.join(folder, `.animatediff-${randomBytes(6).toString('hex')}.tmp`);
   try {
@@ -94,6 +94,25 @@ export async function writeFile(file: string, bytes: Uint8Array): Promise<void> 
   const target = path.resolve(file);
   await beside(target, async (temporary) => {
     await writeFlushed(temporary, bytes);
+    await rename(temporary, target);
+  });
+}
+
+/**
+ * The same for a file that is made piece by piece.
+ *
+ * @throws ERR_OUTPUT naming the reason, or what making a piece throws; the earlier file is then untouched
+ */
+export async function writeChunks(file: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  const target = path.resolve(file);
+  await beside(target, async (temporary) => {
+    const handle = await open(temporary, 'wx');
+    try {
+      for await (const chunk of chunks) await handle.writeFile(chunk);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
     await rename(temporary, target);
   });
 }

@@ -199,6 +199,17 @@ describe('bake', () => {
       [0, '/models/cat.pt\n', ['/models/cat.pt'], 1],
     );
     assert.equal(model.loads[0]?.motionModule, '/models/mm.ckpt');
+    assert.equal(model.loads[0]?.vae, '/models/v.pt');
+    assert.deepEqual(model.layouts, ['torchscript']);
+  });
+
+  it('writes safetensors in the layout that is asked for, by default LDM', async () => {
+    const { model, load } = fakeModel();
+    for (const more of [[], ['--layout', 'diffusers']]) {
+      const { code } = await runCli([...argv, '--out', 'cat.safetensors', ...more], { load });
+      assert.equal(code, 0);
+    }
+    assert.deepEqual(model.layouts, ['ldm', 'diffusers']);
   });
 
   it('prints a document with --json', async () => {
@@ -209,7 +220,8 @@ describe('bake', () => {
 
   const wrong: readonly (readonly [string, readonly string[], RegExp])[] = [
     ['nowhere to write', argv, /Give `--out model\.pt`/],
-    ['another ending', [...argv, '--out', 'cat.zip'], /ends in \.pt for `--out`/],
+    ['another ending', [...argv, '--out', 'cat.zip'], /ends in \.pt or \.safetensors for `--out`/],
+    ['a layout of another ending', [...argv, '--out', 'cat.pt', '--layout', 'ldm'], /ending \.safetensors/],
     ['no base', ['bake', '--out', 'cat.pt'], /which base to use/],
     ['a flag of generate', [...argv, '--out', 'cat.pt', '--steps', '3'], /Unknown flag `--steps`/],
   ];

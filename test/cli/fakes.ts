@@ -5,7 +5,7 @@ import { run } from '../../lib/cli/program.ts';
 import type { TextStream } from '../../lib/cli/progress.ts';
 import { type Pipeline, type Services, services } from '../../lib/cli/services.ts';
 import { Clip } from '../../lib/clip.ts';
-import type { GenerateOptions, LoadOptions, Notice, Prompt } from '../../lib/options.ts';
+import type { BakeLayout, GenerateOptions, LoadOptions, Notice, Prompt } from '../../lib/options.ts';
 
 /** A stream that keeps what was written. */
 export class Capture implements TextStream {
@@ -28,6 +28,7 @@ export interface FakeModel {
   readonly loads: LoadOptions[];
   readonly requests: (GenerateOptions & { readonly prompt: Prompt })[];
   readonly baked: string[];
+  readonly layouts: (BakeLayout | undefined)[];
   closed: number;
 }
 
@@ -68,7 +69,7 @@ function draw(options: GenerateOptions & { readonly prompt: Prompt }, motion: bo
 
 /** A model that draws at once, and a record of how it was used. */
 export function fakeModel({ motion = true, notices = [], during }: FakeModelOptions = {}) {
-  const model: FakeModel = { loads: [], requests: [], baked: [], closed: 0 };
+  const model: FakeModel = { loads: [], requests: [], baked: [], layouts: [], closed: 0 };
   const pipeline: Pipeline = {
     info: {
       device: 'cpu',
@@ -83,8 +84,9 @@ export function fakeModel({ motion = true, notices = [], during }: FakeModelOpti
       options.onProgress?.({ phase: 'sample', step: 25, steps: 25 });
       return draw(options, motion);
     },
-    bake: async (file) => {
+    bake: async (file, { layout }) => {
       model.baked.push(file);
+      model.layouts.push(layout);
     },
     close: async () => {
       model.closed++;

@@ -30,6 +30,10 @@ describe('a pipeline with a textual inversion', () => {
     const applied = [{ file: 'easynegative.safetensors', triggers: ['easynegative'], vectors: 3 }];
     assert.deepEqual(clip.parameters.embeddings, applied);
     assert.deepEqual(pipe.notices, []);
+    await assert.rejects(pipe.bake(path.join(folder, 'baked.safetensors')), {
+      code: 'ERR_INVALID_ARGUMENT',
+      message: /no place for easynegative\.safetensors/,
+    });
     await pipe.bake(baked);
     await using again = await loadTiny({ base: baked, motionModule: undefined });
     assert.deepEqual((await again.generate(IMAGE)).data, clip.data);

@@ -74,6 +74,21 @@ describe('every layout of the same weights gives the same frames', () => {
   const bases: readonly (readonly [string, (file: string) => void])[] = [
     ['base.ckpt', (file) => writeCheckpoint(file)],
     ['wrapped.ckpt', (file) => writeCheckpoint(file, { wrapper: 'state_dict', scalars: { global_step: 7 } })],
+    [
+      'dreambooth.ckpt',
+      (file) =>
+        writeCheckpoint(file, {
+          ema: true,
+          scalars: { epoch: 3, global_step: 7, 'pytorch-lightning_version': '1.4.2' },
+          optimizer: ['exp_avg', 'exp_avg_sq'].map((name) => ({
+            name,
+            dtype: 'F32',
+            shape: [64],
+            bytes: () => new Uint8Array(256).fill(0xff),
+          })),
+        }),
+    ],
+    ['averaged.safetensors', (file) => writeCheckpoint(file, { ema: true })],
     ['folder', (file) => writePipelineFolder(file)],
     ['folder-bin', (file) => writePipelineFolder(file, { format: 'bin' })],
     ['folder-old-vae', (file) => writePipelineFolder(file, { oldVaeNames: true })],

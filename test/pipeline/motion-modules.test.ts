@@ -89,20 +89,34 @@ describe('AnimateDiff-Lightning', () => {
     });
   });
 
-  it('is remembered by a baked archive', async () => {
-    await using pipe = await loadTiny({ motionModule: { path: LIGHTNING, scale: 0.5 } });
-    const expected = await pipe.generate(BARE);
-    await pipe.bake(at('lightning.pt'));
-    await using baked = await AnimateDiff.load({ base: at('lightning.pt'), device: 'cpu', threads: 1 });
-    assert.deepEqual(baked.info.motion, { version: 'lightning', maxFrames: 32, steps: 2, scale: 0.5 });
-    assert.deepEqual(baked.info.sampling, pipe.info.sampling);
-    const clip = await baked.generate(BARE);
-    assert.deepEqual(clip.data, expected.data);
-    assert.equal(clip.parameters.motionScale, 0.5);
-  });
+  for (const [name, what] of [
+    ['lightning.pt', 'archive'],
+    ['lightning.safetensors', 'checkpoint'],
+  ] as const) {
+    it(`is remembered by a baked ${what}`, async () => {
+      await using pipe = await loadTiny({ motionModule: { path: LIGHTNING, scale: 0.5 } });
+      const expected = await pipe.generate(BARE);
+      await pipe.bake(at(name));
+      await using baked = await AnimateDiff.load({ base: at(name), device: 'cpu', threads: 1 });
+      assert.deepEqual(baked.info.motion, { version: 'lightning', maxFrames: 32, steps: 2, scale: 0.5 });
+      assert.deepEqual(baked.info.sampling, pipe.info.sampling);
+      const clip = await baked.generate(BARE);
+      assert.deepEqual(clip.data, expected.data);
+      assert.equal(clip.parameters.motionScale, 0.5);
+    });
+  }
 });
 
 describe('AnimateLCM', () => {
+  it('is remembered by a baked checkpoint', async () => {
+    await using pipe = await loadTiny({ motionModule: LCM });
+    const expected = await pipe.generate(BARE);
+    await pipe.bake(at('lcm.safetensors'));
+    await using baked = await AnimateDiff.load({ base: at('lcm.safetensors'), device: 'cpu', threads: 1 });
+    assert.deepEqual(baked.info.motion, pipe.info.motion);
+    assert.deepEqual((await baked.generate(BARE)).data, expected.data);
+  });
+
   it('is sampled as its authors do, unless other settings are given', async () => {
     await using pipe = await loadTiny({ motionModule: LCM });
     assert.deepEqual(pipe.info.sampling, {

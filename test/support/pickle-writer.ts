@@ -98,14 +98,25 @@ function setItems(dict: Buffer, items: readonly (readonly [key: string, value: B
   return Buffer.concat([dict, MARK, ...pairs, Buffer.from('u')]);
 }
 
-/** The pickle of `{name: tensor, …}`, under the key `wrapper` if there is one, with scalars beside. */
+/** `[{name: tensor, …}]`, whose storages are numbered from `first`. */
+function listOfDict(tensors: readonly Tensor[], first: number): Buffer {
+  const items = tensors.map((item, index) => [item.name, tensor(item, first + index)] as const);
+  return Buffer.concat([Buffer.from(']('), setItems(Buffer.from('}'), items), Buffer.from('e')]);
+}
+
+/**
+ * The pickle of `{name: tensor, …}`, under the key `wrapper` if there is one, with scalars beside, and
+ * `optimizer` as `optimizer_states`.
+ */
 export function pickleStateDict(
   tensors: readonly Tensor[],
   wrapper: string | null,
   scalars: Readonly<Record<string, Scalar>>,
+  optimizer: readonly Tensor[] = [],
 ): Buffer {
   const items = tensors.map((item, index) => [item.name, tensor(item, index)] as const);
   const beside = Object.entries(scalars).map(([key, value]) => [key, scalar(value)] as const);
+  if (optimizer.length > 0) beside.push(['optimizer_states', listOfDict(optimizer, tensors.length)]);
   const object =
     wrapper === null
       ? setItems(ORDERED_DICT, [...items, ...beside])

@@ -51,6 +51,8 @@ export interface CheckpointOptions extends ModelOptions, ArchiveOptions {
   readonly vae?: boolean;
   /** Default true. */
   readonly textEncoder?: boolean;
+  /** With the averaged copies of the UNet that its training kept, of other values. Default false. */
+  readonly ema?: boolean;
 }
 
 /** A diffusers folder. */
@@ -137,6 +139,16 @@ function renamed(tensors: readonly Tensor[], name: (canonical: string) => string
   return tensors.map((tensor) => ({ ...tensor, name: name(tensor.name) }));
 }
 
+/** `model_ema.diffusion_modelinput_blocks00weight`: LitEma of CompVis leaves the dots out. */
+function emaCopies({ family, variant, dtype }: Settings): Tensor[] {
+  const copies = seededTensors(unetParameters(family.unet), { variant: variant + 100, dtype });
+  const named = renamed(
+    copies,
+    (name) => `model_ema.${ldmUNetName(name).slice('model.'.length).replaceAll('.', '')}`,
+  );
+  return [...named, floatTensor('model_ema.decay', [], 'F32', () => Float32Array.of(0.9999))];
+}
+
 /**
  * Writes a Stable Diffusion checkpoint in the LDM layout to `file`, which ends in `.safetensors` or `.ckpt`.
  * A `.ckpt` has its tensors under `state_dict`, as published ones do, unless `wrapper` is another key or null.
@@ -146,6 +158,7 @@ export function writeCheckpoint(file: string, options: CheckpointOptions = {}): 
   const {
     vae = true,
     textEncoder = true,
+    ema = false,
     wrapper = 'state_dict',
     scalars = { global_step: 470000 },
   } = options;
@@ -155,7 +168,8 @@ export function writeCheckpoint(file: string, options: CheckpointOptions = {}): 
     const text = seededTensors(textEncoderParameters(model.family.text_encoder), model);
     tensors.push(...renamed(text, ldmTextName), ldmPositionIds(model.family.text_encoder));
   }
-  writeTensors(file, [...tensors, ...ldmSchedule()], { wrapper, scalars });
+  if (ema) tensors.push(...emaCopies(model));
+  writeTensors(file, [...tensors, ...ldmSchedule()], { wrapper, scalars, optimizer: options.optimizer });
 }
 
 /** A VAE alone: in LDM layout with or without its prefix, or as diffusers names it. */

@@ -101,6 +101,8 @@ export interface ArchiveOptions {
   readonly wrapper?: string | null;
   /** Values beside the tensors (beside the wrapper, if there is one). */
   readonly scalars?: Readonly<Record<string, Scalar>>;
+  /** Tensors of an optimizer, beside the weights as PyTorch Lightning saves them. */
+  readonly optimizer?: readonly Tensor[];
 }
 
 /** Writes the tensors as `torch.save` would. The file appears whole or not at all. */
@@ -113,11 +115,13 @@ export function writeTorchArchive(
   writeWhole(file, (write) => {
     const zip = new StoredZip(write);
     const text = (name: string, content: string) => zip.add(`${folder}/${name}`, Buffer.from(content));
-    zip.add(`${folder}/data.pkl`, pickleStateDict(tensors, options.wrapper ?? null, options.scalars ?? {}));
+    const { wrapper = null, scalars = {}, optimizer = [] } = options;
+    zip.add(`${folder}/data.pkl`, pickleStateDict(tensors, wrapper, scalars, optimizer));
     text('.format_version', '1');
     text('.storage_alignment', String(ALIGNMENT));
     text('byteorder', 'little');
-    for (const [index, tensor] of tensors.entries()) zip.add(`${folder}/data/${index}`, tensor.bytes());
+    for (const [index, tensor] of [...tensors, ...optimizer].entries())
+      zip.add(`${folder}/data/${index}`, tensor.bytes());
     text('version', '3\n');
     text('.data/serialization_id', '0'.repeat(40));
     zip.close();

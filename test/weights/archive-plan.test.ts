@@ -149,7 +149,11 @@ describe('planArchive', () => {
   it('refuses descriptions that are not of this version', async () => {
     const bad = ['', 'null', '{"format":1', '{"format":2}', '[]'];
     for (const text of bad)
-      await rejects(small(sound, text), 'ERR_FILE_CORRUPT', /TorchScript archive, but not/);
+      await rejects(
+        small(sound, text),
+        'ERR_FILE_CORRUPT',
+        /is a baked archive, but not one that this version/,
+      );
     await rejects(small(sound, { ...METADATA, family: 'sd99' }), 'ERR_FILE_CORRUPT', /Bake it again/);
     await rejects(small(sound, { ...METADATA, family: 'sd15' }), 'ERR_UNSUPPORTED_MODEL', /'sd15'/);
   });

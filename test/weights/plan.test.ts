@@ -399,12 +399,14 @@ describe('planModel, on incomplete and damaged models', () => {
 
 describe('planModel, on files of another kind', () => {
   const lora = write('lora', models.LORAS.kohya ?? new Map());
-  const wrong: readonly (readonly [
+  const sd2Inpainting = models.withContextWidth(models.withInputChannels(lists.UNET, 9), 1024);
+  type Wrong = readonly [
     what: string,
     options: PlanOptions,
     code: 'ERR_WRONG_KIND' | 'ERR_UNSUPPORTED_MODEL',
     message: RegExp,
-  ])[] = [
+  ];
+  const wrong: readonly Wrong[] = [
     [
       'a LoRA as base',
       { base: lora },
@@ -460,6 +462,46 @@ describe('planModel, on files of another kind', () => {
       { base: write('in', models.withInputChannels(lists.LDM_CHECKPOINT, 9)) },
       'ERR_UNSUPPORTED_MODEL',
       /Stable Diffusion 1\.5 inpainting/,
+    ],
+    [
+      'InstructPix2Pix',
+      { base: write('p2p', models.withInputChannels(lists.LDM_CHECKPOINT, 8)) },
+      'ERR_UNSUPPORTED_MODEL',
+      /Stable Diffusion 1\.5 pix2pix.*Expected a Stable Diffusion 1\.5 checkpoint/,
+    ],
+    [
+      'an inpainting checkpoint over a base',
+      { base: BASE, checkpoint: write('in', models.withInputChannels(lists.LDM_UNET_SHAPES, 9)) },
+      'ERR_UNSUPPORTED_MODEL',
+      /Stable Diffusion 1\.5 inpainting.*Expected a personalised Stable Diffusion 1\.5 checkpoint/,
+    ],
+    ...[
+      [
+        'an inpainting folder',
+        models.withInputChannels(lists.UNET, 9),
+        /Stable Diffusion 1\.5 inpainting/,
+      ] as const,
+      [
+        'an InstructPix2Pix folder',
+        models.withInputChannels(lists.UNET, 8),
+        /Stable Diffusion 1\.5 pix2pix/,
+      ] as const,
+      ['an SD 2 folder', models.withContextWidth(lists.UNET, 1024), /Stable Diffusion 2 /] as const,
+      ['an SD 2 inpainting folder', sd2Inpainting, /Stable Diffusion 2 inpainting/] as const,
+      ['an SDXL folder', models.withContextWidth(lists.UNET, 2048), /an SDXL diffusers folder/] as const,
+    ].map(
+      ([what, unet, message]): Wrong => [
+        what,
+        { base: models.writePipeline(fresh(), { unet, vae: lists.VAE, text_encoder: lists.CLIP }) },
+        'ERR_UNSUPPORTED_MODEL',
+        message,
+      ],
+    ),
+    [
+      'SD 3',
+      { base: write('sd3', new Map([['model.diffusion_model.joint_blocks.0.x', [4]]])) },
+      'ERR_UNSUPPORTED_MODEL',
+      /is a Stable Diffusion 3 model/,
     ],
     [
       'Flux',

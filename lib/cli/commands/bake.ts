@@ -1,12 +1,17 @@
-/** `animatediff-native bake`: a model and its motion module in one archive for deployment. */
+/** `animatediff-native bake`: a model and its motion module in one file for deployment and for other tools. */
 import type { CommandModule } from 'yargs';
+import { BAKE_LAYOUTS, type BakeLayout } from '../../options.ts';
 import type { Context, GlobalFlags } from '../context.ts';
 import { type Flags, MODEL_FLAGS, yargsOptions } from '../flags.ts';
 import { createReport } from '../report.ts';
 import type { FlagValues } from '../request.ts';
 
 const BAKE_FLAGS: Flags = {
-  out: { describe: 'Archive to write, such as model.pt', kind: 'path', alias: 'o' },
+  out: { describe: 'File to write, such as model.pt or model.safetensors', kind: 'path', alias: 'o' },
+  layout: {
+    describe: 'Default: torchscript for .pt, ldm for .safetensors',
+    choices: BAKE_LAYOUTS,
+  },
 };
 
 export const BAKE_COMMAND_FLAGS = { ...MODEL_FLAGS, ...BAKE_FLAGS };
@@ -17,11 +22,13 @@ async function bake(values: GlobalFlags & FlagValues, context: Context): Promise
     { loadModel },
     { AnimateDiffError, invalidArgument },
     { requireWritable },
+    { bakeLayout },
   ] = await Promise.all([
     import('../request.ts'),
     import('../model.ts'),
     import('../../errors.ts'),
     import('../../output/write.ts'),
+    import('../../bake.ts'),
   ]);
   const report = createReport(context, values);
   const { folder } = context;
@@ -31,7 +38,10 @@ async function bake(values: GlobalFlags & FlagValues, context: Context): Promise
   if (out === undefined) {
     throw new AnimateDiffError('ERR_INVALID_ARGUMENT', 'Nothing says where to write. Give `--out model.pt`.');
   }
-  if (!out.endsWith('.pt')) throw invalidArgument('--out', 'a file name that ends in .pt', out);
+  if (!/\.(pt|safetensors)$/.test(out)) {
+    throw invalidArgument('--out', 'a file name that ends in .pt or .safetensors', out);
+  }
+  const layout = bakeLayout(out, values.layout as BakeLayout | undefined);
   await requireWritable(out, 'file');
   const { pipeline, notices } = await loadModel(
     config,
@@ -40,9 +50,9 @@ async function bake(values: GlobalFlags & FlagValues, context: Context): Promise
     report,
   );
   try {
-    await pipeline.bake(out);
+    await pipeline.bake(out, { layout });
     report.line(out);
-    report.document({ path: out, pipeline: pipeline.info, notices });
+    report.document({ path: out, layout, pipeline: pipeline.info, notices });
   } finally {
     await pipeline.close();
   }
@@ -52,7 +62,7 @@ async function bake(values: GlobalFlags & FlagValues, context: Context): Promise
 export function bakeCommand(context: Context): CommandModule<GlobalFlags, GlobalFlags> {
   return {
     command: 'bake [config]',
-    describe: 'Write base, checkpoint and motion module as one self-contained TorchScript archive',
+    describe: 'Write base, checkpoint, VAE, LoRAs and motion module as one self-contained file',
     builder: (yargs) =>
       yargs
         .positional('config', { describe: 'YAML configuration, of which the model is used', type: 'string' })
@@ -61,6 +71,7 @@ export function bakeCommand(context: Context): CommandModule<GlobalFlags, Global
         .example([
           ['$0 bake --base sd15.safetensors --motion-module mm_sd_v15_v2.ckpt --out cat.pt', 'Bake a model'],
           ['$0 generate --base cat.pt -p "a cat in the rain"', 'Use it: it needs no other file'],
+          ['$0 bake --base sd15.safetensors --lora TUSUN.safetensors --out a.safetensors', 'For other tools'],
         ]),
     handler: (values) => bake(values, context),
   };

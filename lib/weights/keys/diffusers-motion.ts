@@ -60,3 +60,18 @@ function diffusersRest(rest: string): readonly string[] {
     return [0, 1].map((index) => `${block}attention_blocks.${index}.pos_encoder.${tail}`);
   return [`${block}${DIFFUSERS_LAYERS[layer] ?? layer}.${tail}`];
 }
+
+const ORIGINAL_BLOCK = /\.transformer_blocks\.(\d+)\.(attention_blocks\.[01]|norms\.[01]|ff_norm)\.(.+)$/;
+
+/** The name in diffusers' MotionAdapter of an original name; both position tables of a block have one name. */
+export function diffusersMotionName(name: string): string {
+  const bare = name.replace('.temporal_transformer.', '.');
+  return bare.replace(ORIGINAL_BLOCK, (_, index: string, layer: string, rest: string) => {
+    const block = `.transformer_blocks.${index}`;
+    return rest === 'pos_encoder.pe' ? `${block}.pos_embed.pe` : `${block}.${ORIGINAL_LAYERS[layer]}.${rest}`;
+  });
+}
+
+const ORIGINAL_LAYERS: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(DIFFUSERS_LAYERS).map(([diffusers, original]) => [original, diffusers]),
+);

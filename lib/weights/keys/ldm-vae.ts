@@ -68,3 +68,50 @@ export function ldmVaeKey(name: string, levels: number): string | undefined {
 function resnetPart(rest: string | undefined): string | undefined {
   return rest?.replace(/^nin_shortcut\./, 'conv_shortcut.');
 }
+
+const LDM_ATTENTION_PARTS: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(ATTENTION_PARTS).map(([ldm, diffusers]) => [diffusers, ldm]),
+);
+
+const NAMINGS: readonly Rule[] = [
+  [/^((?:post_)?quant_conv|(?:en|de)coder\.conv_(?:in|out))\.(.+)$/, ([name]) => `${name}`],
+  [/^(en|de)coder\.conv_norm_out\.(.+)$/, ([, side, kind]) => `${side}coder.norm_out.${kind}`],
+  [
+    /^encoder\.down_blocks\.(\d+)\.resnets\.(\d+)\.(.+)$/,
+    ([, level, layer, rest]) => `encoder.down.${level}.block.${layer}.${ldmResnetPart(rest)}`,
+  ],
+  [
+    /^encoder\.down_blocks\.(\d+)\.downsamplers\.0\.conv\.(.+)$/,
+    ([, level, kind]) => `encoder.down.${level}.downsample.conv.${kind}`,
+  ],
+  [
+    /^decoder\.up_blocks\.(\d+)\.resnets\.(\d+)\.(.+)$/,
+    ([, level, layer, rest], levels) =>
+      `decoder.up.${levels - 1 - Number(level)}.block.${layer}.${ldmResnetPart(rest)}`,
+  ],
+  [
+    /^decoder\.up_blocks\.(\d+)\.upsamplers\.0\.conv\.(.+)$/,
+    ([, level, kind], levels) => `decoder.up.${levels - 1 - Number(level)}.upsample.conv.${kind}`,
+  ],
+  [
+    /^(en|de)coder\.mid_block\.resnets\.([01])\.(.+)$/,
+    ([, side, block, rest]) => `${side}coder.mid.block_${Number(block) + 1}.${ldmResnetPart(rest)}`,
+  ],
+  [
+    /^(en|de)coder\.mid_block\.attentions\.0\.(group_norm|to_[qkv]|to_out\.0)\.(weight|bias)$/,
+    ([, side, part = '', kind]) => `${side}coder.mid.attn_1.${LDM_ATTENTION_PARTS[part]}.${kind}`,
+  ],
+];
+
+/** The LDM name of a parameter from its diffusers name; `undefined` for one that LDM does not have. */
+export function ldmVaeName(name: string, levels: number): string | undefined {
+  for (const [pattern, rename] of NAMINGS) {
+    const match = pattern.exec(name);
+    if (match !== null) return rename(match, levels);
+  }
+  return undefined;
+}
+
+function ldmResnetPart(rest: string | undefined): string | undefined {
+  return rest?.replace(/^conv_shortcut\./, 'nin_shortcut.');
+}
