@@ -87,7 +87,7 @@ RECIPES: dict[str, Recipe] = {
         polish=Stage(steps=800, batch=48, scenes=0, learning_rate=5e-4, matrix_rate=0.005, warmup=30),
         motion=Stage(steps=1500, batch=4, scenes=4000, learning_rate=1e-3, matrix_rate=0.015),
         personalised=Stage(steps=600, batch=48, scenes=5000, learning_rate=3e-4, matrix_rate=0.003),
-        lora=Stage(steps=300, batch=48, scenes=5000, learning_rate=2e-3),
+        lora=Stage(steps=800, batch=48, scenes=5000, learning_rate=3e-3),
         motion_lora=Stage(steps=110, batch=6, scenes=200, learning_rate=3e-3, warmup=20),
     ),
     "gpu": Recipe(

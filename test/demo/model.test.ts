@@ -22,10 +22,10 @@ const PROMPTS = 12;
 /** The first ones, which the broken models get too. */
 const FEW = 3;
 /**
- * Percent of so few clips; the goals themselves need more of them. Motion is missing because the motion module
- * does not follow captions yet (models/demo/README.md): give it 75 when it does.
+ * Percent of so few clips; the goals themselves need more of them. Motion is right in 71 % of clips
+ * (models/demo/README.md), by chance in 10 to 17 %.
  */
-const LEAST: Goals = { colour: 75, background: 75, shape: 75, smooth: 75 };
+const LEAST: Goals = { colour: 75, background: 75, shape: 75, motion: 50, smooth: 75 };
 
 const tasks = selectTasks(PROMPTS);
 
