@@ -84,7 +84,7 @@ class Optimizer:
     """Muon for the matrices inside a network, AdamW for all else."""
 
     def __init__(self, stage: Stage, trained: dict[str, Tensor]) -> None:
-        # In the order of the parameters: a set's order differs between processes, and a checkpoint would not fit.
+        # A list: the order of a set differs between processes, and a checkpoint would not fit.
         inside = [
             name
             for name, p in trained.items()
