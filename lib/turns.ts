@@ -16,8 +16,9 @@ export class Turns {
     const done = turn.finally(() => {
       this.#waiting -= 1;
     });
-    // A call that gave up waiting does not let the next one overtake those before it.
-    this.#last = Promise.allSettled([before, done]);
+    // A call that gave up waiting does not let the next one overtake those before it. The results are dropped: they
+    // would hold those of all calls before.
+    this.#last = Promise.allSettled([before, done]).then(() => undefined);
     return done;
   }
 

@@ -117,7 +117,8 @@ function topologyOf(
 
 /** A text encoder whose table has rows for textual inversions behind the vocabulary. */
 function withTokenRows(graph: GraphInfo, rows: number): GraphInfo {
-  const [vocabulary = 0, width = 0] = graph.parameters[TOKEN_TABLE] ?? [];
+  const [vocabulary, width] = graph.parameters[TOKEN_TABLE] ?? [];
+  if (rows === 0 || vocabulary === undefined || width === undefined) return graph;
   return { ...graph, parameters: { ...graph.parameters, [TOKEN_TABLE]: [vocabulary + rows, width] } };
 }
 

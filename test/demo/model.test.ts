@@ -26,6 +26,8 @@ const FEW = 3;
  * (models/demo/README.md), by chance in 10 to 17 %.
  */
 const LEAST: Goals = { colour: 75, background: 75, shape: 75, motion: 50, smooth: 75 };
+/** Of the first ones: one of three clips may be wrong in something. */
+const LEAST_OF_FEW: Goals = { colour: 66, background: 66, shape: 66, motion: 66, smooth: 66 };
 
 const tasks = selectTasks(PROMPTS);
 
@@ -58,10 +60,13 @@ describe('the model that ships with the package', () => {
   });
 
   it('shows what a dozen prompts say', () => {
-    for (const part of [marks, marks.slice(0, FEW)]) {
-      const scores = count(part);
-      assert.deepEqual(missed(scores, LEAST), [], told(scores));
-    }
+    const scores = count(marks);
+    assert.deepEqual(missed(scores, LEAST), [], told(scores));
+  });
+
+  it('shows what the first of them say, which the broken models get too', () => {
+    const scores = count(marks.slice(0, FEW));
+    assert.deepEqual(missed(scores, LEAST_OF_FEW), [], told(scores));
   });
 
   const breaks: Readonly<Record<string, () => Promise<Model>>> = {
@@ -84,7 +89,7 @@ describe('the model that ships with the package', () => {
     it(`does not with ${mistake}`, async (test) => {
       const scores = count(await marksOf(await broken(), tasks.slice(0, FEW)));
       test.diagnostic(told(scores));
-      assert.notDeepEqual(missed(scores, LEAST), [], told(scores));
+      assert.notDeepEqual(missed(scores, LEAST_OF_FEW), [], told(scores));
     });
   }
 });
