@@ -85,10 +85,10 @@ RECIPES: dict[str, Recipe] = {
         still=Stage(steps=3600, batch=48, scenes=32000, learning_rate=2e-3, matrix_rate=0.02),
         words=Stage(steps=700, batch=48, scenes=0, learning_rate=1e-3, matrix_rate=0.01, warmup=30),
         polish=Stage(steps=800, batch=48, scenes=0, learning_rate=5e-4, matrix_rate=0.005, warmup=30),
-        motion=Stage(steps=1500, batch=4, scenes=4000, learning_rate=1e-3, matrix_rate=0.015),
-        personalised=Stage(steps=600, batch=48, scenes=5000, learning_rate=3e-4, matrix_rate=0.003),
+        motion=Stage(steps=2200, batch=4, scenes=4000, learning_rate=1e-3, matrix_rate=0.015),
+        personalised=Stage(steps=500, batch=48, scenes=5000, learning_rate=1e-4, matrix_rate=0.001),
         lora=Stage(steps=800, batch=48, scenes=5000, learning_rate=3e-3),
-        motion_lora=Stage(steps=110, batch=6, scenes=200, learning_rate=3e-3, warmup=20),
+        motion_lora=Stage(steps=400, batch=4, scenes=200, learning_rate=3e-3, warmup=20),
     ),
     "gpu": Recipe(
         family=DEMO,
