@@ -39,6 +39,8 @@ export interface Environment {
   readonly offline: boolean;
   /** Proxies for downloads, with curl's names in lower or upper case. */
   readonly proxy: { readonly http?: string; readonly https?: string; readonly except?: string };
+  /** `ANIMATEDIFF_PLAIN_GRAPHS` is set: networks run without what makes them fast on the CPU, to compare. */
+  readonly plainGraphs: boolean;
   /** `CUDA_VISIBLE_DEVICES`; the empty string hides every device. */
   readonly cudaVisibleDevices: string | undefined;
   /** Folders of `LD_LIBRARY_PATH`. */
@@ -78,6 +80,7 @@ export function readEnvironment(variables: Variables = process.env): Environment
       https: either('https_proxy') ?? either('all_proxy'),
       except: either('no_proxy'),
     },
+    plainGraphs: text('ANIMATEDIFF_PLAIN_GRAPHS') !== undefined,
     cudaVisibleDevices: variables.CUDA_VISIBLE_DEVICES,
     libraryPath: (text('LD_LIBRARY_PATH') ?? '').split(path.delimiter).filter(Boolean),
     ci: text('CI') !== undefined,

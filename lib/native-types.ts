@@ -175,6 +175,7 @@ export interface RawAddon {
   open(libraries: readonly string[], engine: string): string | undefined;
   opened(): string[];
   cudaDeviceCount(): number;
+  cpuMultipliesBfloat16(): boolean;
   devices(): DeviceInfo[];
   cpuCapability(): string;
   timesteps(scheduler: NativeScheduler): { timesteps: NativeTensor<Float32Array> };
@@ -188,5 +189,6 @@ export interface RawAddon {
     deviceIndex: number;
     dtype: number;
     threads: number;
+    plain: number;
   }) => RawEngine;
 }

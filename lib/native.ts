@@ -183,6 +183,11 @@ export function openEngine(options: { libtorch?: string; device?: Device } = {})
   return opened;
 }
 
+/** Whether the processor multiplies bfloat16 itself, so that it is faster than float32. */
+export function cpuMultipliesBfloat16(): boolean {
+  return loadAddon().cpuMultipliesBfloat16();
+}
+
 /** CUDA devices that answer; 0 when CUDA is not open. */
 export function cudaDeviceCount(): number {
   return loadAddon().cudaDeviceCount();
@@ -282,12 +287,15 @@ export class NativeEngine {
     deviceIndex: number;
     dtype: 'float32' | 'float16' | 'bfloat16';
     threads: number;
+    /** Networks run as their archives say, without what makes them fast on the CPU. */
+    plain?: boolean;
   }) {
     const raw = {
       device: options.device === 'cuda' ? 1 : 0,
       deviceIndex: options.deviceIndex,
       dtype: ENGINE_DTYPES[options.dtype],
       threads: options.threads,
+      plain: options.plain === true ? 1 : 0,
     };
     this.#raw = translateSync(() => new (loadAddon().Engine)(raw));
   }

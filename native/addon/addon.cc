@@ -53,6 +53,10 @@ Napi::Value opened_paths(const Napi::CallbackInfo& info) {
   return paths;
 }
 
+Napi::Value cpu_multiplies_bfloat16(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), opened(info.Env()).cpu_multiplies_bfloat16() != 0);
+}
+
 Napi::Value cuda_device_count(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), opened(info.Env()).cuda_device_count());
 }
@@ -93,6 +97,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("libtorchVersion", ANIMATEDIFF_LIBTORCH_VERSION);
   exports.Set("open", Napi::Function::New(env, open));
   exports.Set("opened", Napi::Function::New(env, opened_paths));
+  exports.Set("cpuMultipliesBfloat16", Napi::Function::New(env, cpu_multiplies_bfloat16));
   exports.Set("cudaDeviceCount", Napi::Function::New(env, cuda_device_count));
   exports.Set("devices", Napi::Function::New(env, devices));
   exports.Set("cpuCapability", Napi::Function::New(env, cpu_capability));

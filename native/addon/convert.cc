@@ -169,6 +169,7 @@ ad_engine_options read_engine_options(const Napi::Object& object) {
   options.device_index = integer(object, "deviceIndex");
   options.dtype = static_cast<ad_dtype>(integer(object, "dtype"));
   options.threads = integer(object, "threads");
+  options.plain = integer(object, "plain");
   return options;
 }
 

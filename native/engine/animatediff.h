@@ -18,7 +18,7 @@ extern "C" {
 #define AD_API __attribute__((visibility("default")))
 
 /** Raised when a struct or function below changes; glue and engine must agree. */
-#define AD_ABI_VERSION 3
+#define AD_ABI_VERSION 4
 
 typedef enum ad_status {
   AD_OK = 0,
@@ -80,6 +80,8 @@ typedef struct ad_engine_options {
   ad_dtype dtype;
   /** CPU threads of operators; 0 leaves LibTorch's choice. */
   int32_t threads;
+  /** Not 0: networks run as their archives say, without packed weights and own kernels; to compare and to measure. */
+  int32_t plain;
 } ad_engine_options;
 
 /** Row-major tensor in the caller's memory. */
@@ -290,6 +292,9 @@ AD_API size_t ad_devices(ad_device_info* devices, size_t capacity);
 
 /** CUDA devices that answer, without opening a context on any. */
 AD_API int32_t ad_cuda_device_count(void);
+
+/** 1 where the processor multiplies bfloat16 itself, so that it is faster than float32; else 0. */
+AD_API int32_t ad_cpu_multiplies_bfloat16(void);
 
 AD_API ad_status ad_engine_create(const ad_engine_options* options, ad_engine** engine, ad_error* error);
 AD_API void ad_engine_destroy(ad_engine* engine);

@@ -14,6 +14,7 @@
 #include "dtype.h"
 #include "engine.h"
 #include "error.h"
+#include "kernels/kernels.h"
 #include "sampler/noise.h"
 #include "schedulers/scheduler.h"
 #include "tensor_view.h"
@@ -104,6 +105,8 @@ size_t ad_devices(ad_device_info* devices, size_t capacity) {
   });
   return count;
 }
+
+int32_t ad_cpu_multiplies_bfloat16(void) { return animatediff::kernel_set().multiplies_bfloat16 ? 1 : 0; }
 
 int32_t ad_cuda_device_count(void) {
   int32_t count = 0;

@@ -20,7 +20,7 @@ constexpr const char* kMetadataFile = "animatediff.json";
 torch::jit::Module container(const Graphs& graphs) {
   torch::jit::Module all("AnimateDiff");
   for (size_t role = 0; role < graphs.size(); ++role) {
-    if (graphs[role].loaded()) all.register_module(role_name(static_cast<ad_role>(role)), graphs[role].module());
+    if (graphs[role].loaded()) all.register_module(role_name(static_cast<ad_role>(role)), graphs[role].plain());
   }
   return all;
 }

@@ -71,7 +71,7 @@ void Callbacks::check_cancelled() const {
 }
 
 Engine::Engine(const ad_engine_options& options)
-    : device_(resolve_device(options)), dtype_(scalar_type(options.dtype)), threads_(options.threads) {
+    : device_(resolve_device(options)), dtype_(scalar_type(options.dtype)), threads_(options.threads), specialise_(device_.is_cpu() && dtype_ != at::kHalf && options.plain == 0) {
   if (dtype_ != at::kFloat && dtype_ != at::kHalf && dtype_ != at::kBFloat16) {
     throw EngineError(AD_INVALID_ARGUMENT, "Networks run in float32, float16 or bfloat16.");
   }
@@ -109,6 +109,7 @@ void Engine::bind(ad_role role, const std::string& path, std::span<const ad_reci
   graphs_.at(static_cast<size_t>(role)) = Graph();  // frees the old weights before the new ones are read
   fill(graph, recipes, callbacks);
   graph.require_complete();
+  if (specialise_ && role != AD_TEXT_ENCODER) graph.specialise_for_cpu();
   graphs_.at(static_cast<size_t>(role)) = std::move(graph);
 }
 
@@ -116,6 +117,7 @@ void Engine::rebind(ad_role role, std::span<const ad_recipe> recipes, const Call
   const c10::InferenceMode inference;
   const ReleaseAtEnd release(device_);
   fill(graph(role), recipes, callbacks);
+  graph(role).pack();
 }
 
 void Engine::fill(Graph& graph, std::span<const ad_recipe> recipes, const Callbacks& callbacks) const {

@@ -54,6 +54,8 @@ class Engine {
   c10::Device device_;
   c10::ScalarType dtype_;
   int32_t threads_;
+  /** Networks are specialised for the CPU. */
+  bool specialise_;
   std::array<Graph, AD_ROLE_COUNT> graphs_;
 };
 

@@ -5,6 +5,8 @@
 
 #include <filesystem>
 
+#include "cpu/packing.h"
+#include "cpu/replace.h"
 #include "error.h"
 
 namespace animatediff {
@@ -17,16 +19,7 @@ torch::jit::Module child(const torch::jit::Module& module, const std::string& na
   return module.attr(name).toModule();
 }
 
-}  // namespace
-
-Graph Graph::load(const std::string& path) {
-  if (!std::filesystem::exists(path)) throw EngineError(AD_FILE_NOT_FOUND, "There is no graph " + path + ".");
-  return Graph(torch::jit::load(path));
-}
-
-void Graph::set(const std::string& name, const at::Tensor& value) {
-  torch::jit::Module module = module_;
-  size_t start = 0;
+void set_parameter(torch::jit::Module module, const std::string& name, const at::Tensor& value) {  size_t start = 0;
   for (size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', start)) {
     module = child(module, name.substr(start, dot - start), name);
     start = dot + 1;
@@ -36,6 +29,41 @@ void Graph::set(const std::string& name, const at::Tensor& value) {
     throw EngineError(AD_WEIGHTS_MISSING, "The graph has no parameter " + name + ".");
   }
   module.setattr(leaf, value);
+}
+
+uint64_t tensor_bytes(const at::Tensor& tensor) {
+  return static_cast<uint64_t>(tensor.numel()) * tensor.element_size();  // packed tensors have no nbytes()
+}
+
+}  // namespace
+
+Graph Graph::load(const std::string& path) {
+  if (!std::filesystem::exists(path)) throw EngineError(AD_FILE_NOT_FOUND, "There is no graph " + path + ".");
+  return Graph(path);
+}
+
+Graph::Graph(const std::string& path) : path_(path), module_(torch::jit::load(path)), loaded_(true) {}
+
+void Graph::set(const std::string& name, const at::Tensor& value) { set_parameter(module_, name, value); }
+
+void Graph::specialise_for_cpu() {
+  cpu::replace_modules(module_);
+  specialised_ = true;
+  pack();
+}
+
+void Graph::pack() {
+  if (specialised_) cpu::pack_weights(module_);
+}
+
+torch::jit::Module Graph::plain() const {
+  if (!specialised_) return module_;
+  torch::jit::Module module = torch::jit::load(path_);
+  for (const auto& parameter : module_.named_parameters()) {
+    set_parameter(module, parameter.name, cpu::unpacked(parameter.value));
+  }
+  for (const auto& buffer : module_.named_buffers()) set_parameter(module, buffer.name, buffer.value);
+  return module;
 }
 
 void Graph::require_complete() const {
@@ -68,8 +96,8 @@ c10::ScalarType Graph::dtype() const {
 
 uint64_t Graph::bytes() const {
   uint64_t total = 0;
-  for (const auto& parameter : module_.parameters()) total += parameter.nbytes();
-  for (const auto& buffer : module_.buffers()) total += buffer.nbytes();
+  for (const auto& parameter : module_.parameters()) total += tensor_bytes(parameter);
+  for (const auto& buffer : module_.buffers()) total += tensor_bytes(buffer);
   return total;
 }
 

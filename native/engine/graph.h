@@ -12,7 +12,6 @@ namespace animatediff {
 class Graph {
  public:
   Graph() = default;
-  explicit Graph(torch::jit::Module module) : module_(std::move(module)), loaded_(true) {}
 
   /** Loads an archive whose parameters lie on the meta device and hold no data. */
   static Graph load(const std::string& path);
@@ -21,6 +20,13 @@ class Graph {
 
   /** Replaces a parameter or buffer; AD_WEIGHTS_MISSING when the graph has no such name. */
   void set(const std::string& name, const at::Tensor& value);
+
+  /**
+   * Lets the CPU run the network with packed weights and own kernels (cpu/replace.h); after `require_complete` and
+   * before the first call. Parameters that `set` fills later are packed by `pack`.
+   */
+  void specialise_for_cpu();
+  void pack();
 
   /** Throws AD_WEIGHTS_MISSING naming parameters that were never set. */
   void require_complete() const;
@@ -33,11 +39,17 @@ class Graph {
 
   [[nodiscard]] c10::ScalarType dtype() const;
   [[nodiscard]] uint64_t bytes() const;
-  [[nodiscard]] const torch::jit::Module& module() const { return module_; }
+
+  /** The network as its archive has it, with these parameters: what can be saved. */
+  [[nodiscard]] torch::jit::Module plain() const;
 
  private:
+  explicit Graph(const std::string& path);
+
+  std::string path_;
   torch::jit::Module module_;
   bool loaded_ = false;
+  bool specialised_ = false;
 };
 
 }  // namespace animatediff

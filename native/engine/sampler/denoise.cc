@@ -4,6 +4,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 
+#include "../cpu/text_cache.h"
 #include "../decode.h"
 #include "../device.h"
 #include "../error.h"
@@ -35,6 +36,7 @@ at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Ca
   const bool guided = request.guidance_scale > 1.0;
   const auto scheduler = make_scheduler(request.scheduler);
   callbacks.progress(AD_PHASE_TEXT, 0, 1);
+  const cpu::TextCache cache;
   const at::Tensor text = encode_prompts(pipeline.text_encoder, request, guided, pipeline.device);
   if (request.keep_floats != 0) result.add("text", text.to(at::kFloat));
   callbacks.progress(AD_PHASE_TEXT, 1, 1);

@@ -1,0 +1,39 @@
+// Chooses the kernels for the processor that runs this.
+#include "kernels.h"
+
+namespace animatediff {
+
+#define DECLARE_KERNELS(name) \
+  namespace name {            \
+  extern const Kernels table; \
+  }
+
+DECLARE_KERNELS(kernels_baseline)
+#ifdef ANIMATEDIFF_X86_KERNELS
+DECLARE_KERNELS(kernels_avx2)
+DECLARE_KERNELS(kernels_avx512)
+#endif
+#undef DECLARE_KERNELS
+
+std::vector<KernelSet> runnable_kernels() {
+  std::vector<KernelSet> sets;
+#ifdef ANIMATEDIFF_X86_KERNELS
+  // The compiler's own names for levels and extensions of the architecture; see CMakeLists.txt.
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("x86-64-v4") != 0 && __builtin_cpu_supports("avx512bf16") != 0) {
+    sets.push_back({"x86-64-v4 with avx512_bf16", &kernels_avx512::table, true});
+  }
+  if (__builtin_cpu_supports("x86-64-v3") != 0) sets.push_back({"x86-64-v3", &kernels_avx2::table, false});
+#endif
+  sets.push_back({"baseline", &kernels_baseline::table, false});
+  return sets;
+}
+
+const KernelSet& kernel_set() {
+  static const KernelSet best = runnable_kernels().front();
+  return best;
+}
+
+const Kernels& kernels() { return *kernel_set().kernels; }
+
+}  // namespace animatediff

@@ -1,0 +1,78 @@
+// Loops of the CPU that LibTorch has no fast operator for. Every source beside this header but dispatch.cc is compiled
+// once per instruction set (CMakeLists.txt); `kernels()` gives the best that this processor runs.
+//
+// Pointers are to row-major elements of one type, float32 or bfloat16 as their bits. Sums are taken in float32 or
+// better. Nothing here starts threads.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace animatediff {
+
+/** Element types of the loops. */
+enum class Element : uint8_t { kFloat32, kBFloat16 };
+
+/** Where the queries, or the keys and values, or the output of one head lie: rows of `width` elements. */
+template <typename Pointer>
+struct HeadRows {
+  Pointer data;
+  /** Elements from one row to the next. */
+  int64_t stride;
+  int64_t count;
+};
+
+/** Keys and values of one head in the order in which `attend` reads them. */
+struct PackedHead {
+  const void* keys;
+  const void* values;
+  int64_t count;
+};
+
+struct Kernels {
+  /**
+   * Adds the sums over `rows` of x - pivot and of its square to `sums` and `squares` [channels], float64. x is
+   * [rows, channels]; pivot [channels], float32.
+   */
+  void (*moments)(Element type, const void* x, int64_t rows, int64_t channels, const float* pivot, double* sums,
+                  double* squares);
+
+  /** y = x * scale + offset, then SiLU if asked for; x and y [rows, channels], scale and offset [channels]. */
+  void (*scale_rows)(Element type, const void* x, void* y, int64_t rows, int64_t channels, const float* scale,
+                     const float* offset, bool silu);
+
+  /** LayerNorm of each row of x [rows, channels], plus `added` [channels] if it is not null (a position). */
+  void (*layer_norm)(Element type, const void* x, void* y, int64_t rows, int64_t channels, const float* weight,
+                     const float* bias, float epsilon, const float* added);
+
+  /** y [rows, channels] = x[:, :channels] * gelu(x[:, channels:]) with the exact GELU; x [rows, 2 * channels]. */
+  void (*gated_gelu)(Element type, const void* x, void* y, int64_t rows, int64_t channels);
+
+  /** Bytes that `pack_keys` and `pack_values` each write for `count` rows of `width` elements. */
+  int64_t (*packed_bytes)(Element type, int64_t count, int64_t width);
+  void (*pack_keys)(Element type, HeadRows<const void*> keys, int64_t width, void* packed);
+  void (*pack_values)(Element type, HeadRows<const void*> values, int64_t width, void* packed);
+
+  /** Bytes of scratch memory for `attend`. */
+  int64_t (*attend_scratch)(Element type, int64_t keys, int64_t width);
+  /** output = softmax(queries keys^T * scale) values for one head. */
+  void (*attend)(Element type, HeadRows<const void*> queries, const PackedHead& head, int64_t width, float scale,
+                 HeadRows<void*> output, void* scratch);
+};
+
+/** The kernels of one instruction set. */
+struct KernelSet {
+  const char* instruction_set;
+  const Kernels* kernels;
+  /** Whether the processor multiplies bfloat16 itself; without that float32 is faster. */
+  bool multiplies_bfloat16;
+};
+
+/** What this processor can run, best first. */
+std::vector<KernelSet> runnable_kernels();
+
+/** The best of them; never changes. */
+const KernelSet& kernel_set();
+const Kernels& kernels();
+
+}  // namespace animatediff

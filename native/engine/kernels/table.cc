@@ -1,0 +1,12 @@
+// The kernels of one instruction set.
+#include "activation.h"
+#include "attention.h"
+#include "norm.h"
+
+namespace animatediff::ANIMATEDIFF_KERNELS {
+
+extern const Kernels table;
+const Kernels table{moments,   scale_rows,  layer_norm,     gated_gelu, packed_bytes,
+                    pack_keys, pack_values, attend_scratch, attend};
+
+}  // namespace animatediff::ANIMATEDIFF_KERNELS

@@ -1,0 +1,134 @@
+// Sixteen float32 lanes, whatever the processor's registers hold: the compiler splits them.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
+// Set by CMakeLists.txt for each instruction set, so that no two of them share a symbol.
+#ifndef ANIMATEDIFF_KERNELS
+#error "Sources of kernels/ are compiled with ANIMATEDIFF_KERNELS set to a namespace."
+#endif
+
+namespace animatediff::ANIMATEDIFF_KERNELS {
+
+inline constexpr int64_t kLanes = 16;
+
+using Floats [[gnu::vector_size(64)]] = float;
+using Integers [[gnu::vector_size(64)]] = int32_t;
+using Words [[gnu::vector_size(64)]] = uint32_t;
+using HalfWords [[gnu::vector_size(32)]] = uint16_t;
+
+/** bfloat16 as its bits. */
+struct BFloat16 {
+  uint16_t bits;
+};
+
+inline Floats broadcast(float value) { return Floats{} + value; }
+
+inline Floats load(const float* source) {
+  Floats value;
+  std::memcpy(&value, source, sizeof(value));
+  return value;
+}
+
+inline Floats load(const BFloat16* source) {
+  HalfWords half;
+  std::memcpy(&half, source, sizeof(half));
+  return std::bit_cast<Floats>(__builtin_convertvector(half, Words) << 16);
+}
+
+inline void store(float* target, Floats value) { std::memcpy(target, &value, sizeof(value)); }
+
+// Rounds to nearest, ties to even; NaN stays NaN.
+inline void store(BFloat16* target, Floats value) {
+#ifdef __AVX512BF16__
+  const __m256bh half = _mm512_cvtneps_pbh(std::bit_cast<__m512>(value));
+  std::memcpy(target, &half, sizeof(half));
+#else
+  const Words bits = std::bit_cast<Words>(value);
+  const Words rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
+  const Words quiet = (bits >> 16) | 0x40;
+  const Words result = value == value ? rounded : quiet;
+  const HalfWords half = __builtin_convertvector(result, HalfWords);
+  std::memcpy(target, &half, sizeof(half));
+#endif
+}
+
+inline float one(const float* source) { return *source; }
+inline float one(const BFloat16* source) { return std::bit_cast<float>(static_cast<uint32_t>(source->bits) << 16); }
+
+/** The first `count` of sixteen lanes; the others are 0. */
+template <typename T>
+inline Floats load_some(const T* source, int64_t count) {
+  T buffer[kLanes] = {};
+  std::memcpy(buffer, source, static_cast<size_t>(count) * sizeof(T));
+  return load(buffer);
+}
+
+template <typename T>
+inline void store_some(T* target, Floats value, int64_t count) {
+  T buffer[kLanes];
+  store(buffer, value);
+  std::memcpy(target, buffer, static_cast<size_t>(count) * sizeof(T));
+}
+
+inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+
+/** Folds sixteen lanes into one by halves. */
+template <typename Fold>
+inline float fold(Floats value, const Fold& combine) {
+  using Eight [[gnu::vector_size(32)]] = float;
+  using Four [[gnu::vector_size(16)]] = float;
+  struct Eights {
+    Eight low, high;
+  };
+  struct Fours {
+    Four low, high;
+  };
+  const auto [low, high] = std::bit_cast<Eights>(value);
+  const auto [first, second] = std::bit_cast<Fours>(combine(low, high));
+  const Four four = combine(first, second);
+  return combine(combine(four[0], four[1]), combine(four[2], four[3]));
+}
+
+inline float sum(Floats value) {
+  return fold(value, [](auto a, auto b) { return a + b; });
+}
+
+inline float largest(Floats value) {
+  return fold(value, [](auto a, auto b) { return a > b ? a : b; });
+}
+
+/**
+ * e^x to about one unit in the last place: x = n ln 2 + r, a polynomial for e^r (coefficients of Cephes' expf), and n
+ * into the exponent. Beyond float32 it stops at 2^-126 and 2^127.
+ */
+inline Floats exponential(Floats x) {
+  constexpr float kLog2E = 1.44269504088896341F;
+  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
+  x = smaller(larger(x, broadcast(-87.0F)), broadcast(88.0F));
+  const Floats shifted = x * kLog2E + kRound;
+  const Floats n = shifted - kRound;
+  Floats r = x - n * 0.693359375F;
+  r = r + n * 2.12194440e-4F;
+  Floats p = broadcast(1.9875691500e-4F);
+  p = p * r + 1.3981999507e-3F;
+  p = p * r + 8.3334519073e-3F;
+  p = p * r + 4.1665795894e-2F;
+  p = p * r + 1.6666665459e-1F;
+  p = p * r + 5.0000001201e-1F;
+  p = p * (r * r) + r + 1.0F;
+  const Integers exponent = (std::bit_cast<Integers>(shifted) - std::bit_cast<int32_t>(kRound)) << 23;
+  return std::bit_cast<Floats>(std::bit_cast<Integers>(p) + exponent);
+}
+
+/** x * sigmoid(x). */
+inline Floats silu(Floats x) { return x / (exponential(-x) + 1.0F); }
+
+}  // namespace animatediff::ANIMATEDIFF_KERNELS

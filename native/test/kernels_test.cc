@@ -1,0 +1,209 @@
+// The CPU's kernels of every instruction set that this processor runs, against their definitions in float64.
+
+#include "../engine/kernels/kernels.h"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "check.h"
+
+using animatediff::Element;
+using animatediff::HeadRows;
+using animatediff::Kernels;
+
+namespace {
+
+// A tensor of either element type, with its values as the type holds them.
+class Values {
+ public:
+  Values(Element type, size_t count, unsigned seed, float scale = 1) : type_(type), bytes_(count * width()) {
+    std::mt19937 generator(seed);
+    std::normal_distribution<float> normal;
+    for (size_t i = 0; i < count; ++i) put(i, normal(generator) * scale);
+  }
+
+  [[nodiscard]] double operator[](size_t i) const {
+    if (type_ == Element::kFloat32) return read<float>(i);
+    return std::bit_cast<float>(static_cast<uint32_t>(read<uint16_t>(i)) << 16);
+  }
+
+  [[nodiscard]] const char* at(size_t i) const { return bytes_.data() + i * width(); }
+  [[nodiscard]] char* at(size_t i) { return bytes_.data() + i * width(); }
+
+  // Half a unit in the last place of a value of this size, and float32's own error.
+  [[nodiscard]] double tolerance(double value) const {
+    return (type_ == Element::kFloat32 ? 0 : 1.0 / 256 * std::abs(value)) + 3e-6 * (1 + std::abs(value));
+  }
+
+ private:
+  [[nodiscard]] size_t width() const { return type_ == Element::kFloat32 ? 4 : 2; }
+
+  void put(size_t i, float value) {
+    // Truncated: which of two neighbours stands there does not matter.
+    const auto bits = std::bit_cast<uint32_t>(value);
+    const auto half = static_cast<uint16_t>(bits >> 16);
+    std::memcpy(at(i), type_ == Element::kFloat32 ? static_cast<const void*>(&bits) : &half, width());
+  }
+
+  template <typename T>
+  [[nodiscard]] T read(size_t i) const {
+    T value;
+    std::memcpy(&value, at(i), sizeof(value));
+    return value;
+  }
+
+  Element type_;
+  std::vector<char> bytes_;
+};
+
+std::vector<float> floats(size_t count, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(generator);
+  return values;
+}
+
+void sums_around_a_pivot_are_exact(const Kernels& kernels, Element type) {
+  for (const size_t channels : {1, 15, 16, 37, 64}) {
+    const size_t rows = 131;
+    const Values x(type, rows * channels, 1);
+    const std::vector<float> pivot = floats(channels, 2);
+    std::vector<double> sums(channels);
+    std::vector<double> squares(channels);
+    kernels.moments(type, x.at(0), rows, channels, pivot.data(), sums.data(), squares.data());
+    for (size_t c = 0; c < channels; ++c) {
+      double sum = 0;
+      double square = 0;
+      for (size_t row = 0; row < rows; ++row) {
+        const double value = x[row * channels + c] - pivot[c];
+        sum += value;
+        square += value * value;
+      }
+      EXPECT_NEAR(sums[c], sum, 1e-3);
+      EXPECT_NEAR(squares[c], square, 1e-3);
+    }
+  }
+}
+
+void rows_are_scaled_with_and_without_silu(const Kernels& kernels, Element type) {
+  for (const size_t channels : {3, 16, 40}) {
+    const size_t rows = 5;
+    // Far out, where the exponential ends.
+    const Values x(type, rows * channels, 3, 40);
+    const std::vector<float> scale = floats(channels, 4);
+    const std::vector<float> offset = floats(channels, 5);
+    for (const bool silu : {false, true}) {
+      Values y(type, rows * channels, 0);
+      kernels.scale_rows(type, x.at(0), y.at(0), rows, channels, scale.data(), offset.data(), silu);
+      for (size_t i = 0; i < rows * channels; ++i) {
+        const double scaled = x[i] * scale[i % channels] + offset[i % channels];
+        const double expected = silu ? scaled / (1 + std::exp(-scaled)) : scaled;
+        EXPECT_NEAR(y[i], expected, y.tolerance(expected));
+      }
+    }
+  }
+}
+
+void layer_norm_normalises_each_row(const Kernels& kernels, Element type) {
+  for (const size_t channels : {8, 16, 40, 323}) {
+    const size_t rows = 3;
+    const Values x(type, rows * channels, 6, 3);
+    const std::vector<float> weight = floats(channels, 7);
+    const std::vector<float> bias = floats(channels, 8);
+    const std::vector<float> added = floats(channels, 9);
+    for (const bool adds : {false, true}) {
+      Values y(type, rows * channels, 0);
+      kernels.layer_norm(type, x.at(0), y.at(0), rows, channels, weight.data(), bias.data(), 1e-5F,
+                         adds ? added.data() : nullptr);
+      for (size_t row = 0; row < rows; ++row) {
+        double mean = 0;
+        double variance = 0;
+        for (size_t c = 0; c < channels; ++c) mean += x[row * channels + c] / channels;
+        for (size_t c = 0; c < channels; ++c) variance += std::pow(x[row * channels + c] - mean, 2) / channels;
+        for (size_t c = 0; c < channels; ++c) {
+          const double normed = (x[row * channels + c] - mean) / std::sqrt(variance + 1e-5);
+          const double expected = normed * weight[c] + bias[c] + (adds ? added[c] : 0);
+          EXPECT_NEAR(y[row * channels + c], expected, y.tolerance(expected));
+        }
+      }
+    }
+  }
+}
+
+void the_gate_is_the_exact_gelu(const Kernels& kernels, Element type) {
+  for (const size_t channels : {5, 16, 51}) {
+    const size_t rows = 4;
+    const Values x(type, 2 * rows * channels, 10, 3);
+    Values y(type, rows * channels, 0);
+    kernels.gated_gelu(type, x.at(0), y.at(0), rows, channels);
+    for (size_t i = 0; i < rows * channels; ++i) {
+      const size_t first = i / channels * 2 * channels + i % channels;
+      const double gate = x[first + channels];
+      const double expected = x[first] * gate * 0.5 * (1 + std::erf(gate / std::sqrt(2.0)));
+      EXPECT_NEAR(y[i], expected, y.tolerance(expected));
+    }
+  }
+}
+
+// Rows of one head lie `stride` elements apart, in the midst of other heads.
+void heads_attend(const Kernels& kernels, Element type, int64_t queries, int64_t keys, int64_t width) {
+  const int64_t stride = width + 3;
+  const auto count = [&](int64_t rows) { return static_cast<size_t>(rows * stride); };
+  const Values q(type, count(queries), 11);
+  const Values k(type, count(keys), 12);
+  const Values v(type, count(keys), 13);
+  Values out(type, count(queries), 14);
+  const Values before = out;
+  const auto bytes = static_cast<size_t>(kernels.packed_bytes(type, keys, width));
+  std::vector<char> packed_keys(bytes);
+  std::vector<char> packed_values(bytes);
+  std::vector<char> scratch(static_cast<size_t>(kernels.attend_scratch(type, keys, width)));
+  const float scale = 1 / std::sqrt(static_cast<float>(width));
+  kernels.pack_keys(type, {k.at(0), stride, keys}, width, packed_keys.data());
+  kernels.pack_values(type, {v.at(0), stride, keys}, width, packed_values.data());
+  kernels.attend(type, {q.at(0), stride, queries}, {packed_keys.data(), packed_values.data(), keys}, width, scale,
+                 {out.at(0), stride, queries}, scratch.data());
+  for (int64_t row = 0; row < queries; ++row) {
+    std::vector<double> weights(static_cast<size_t>(keys));
+    double total = 0;
+    for (int64_t key = 0; key < keys; ++key) {
+      double score = 0;
+      for (int64_t d = 0; d < width; ++d) score += q[row * stride + d] * k[key * stride + d];
+      total += weights[key] = std::exp(score * scale);
+    }
+    for (int64_t d = 0; d < width; ++d) {
+      double expected = 0;
+      for (int64_t key = 0; key < keys; ++key) expected += weights[key] / total * v[key * stride + d];
+      // Weights are rounded to the element type too.
+      EXPECT_NEAR(out[row * stride + d], expected, (type == Element::kFloat32 ? 3e-6 : 0.02) * (1 + std::abs(expected)));
+    }
+    for (int64_t d = width; d < stride; ++d) EXPECT(out[row * stride + d] == before[row * stride + d]);
+  }
+}
+
+void attention_is_softmax_over_the_keys(const Kernels& kernels, Element type) {
+  for (const int64_t width : {7, 8, 40, 80, 160}) {
+    for (const int64_t keys : {1, 16, 77, 600}) heads_attend(kernels, type, 29, keys, width);
+  }
+  heads_attend(kernels, type, 1, 24, 64);
+}
+
+}  // namespace
+
+int main() {
+  for (const auto& set : animatediff::runnable_kernels()) {
+    std::printf("%s\n", set.instruction_set);
+    for (const Element type : {Element::kFloat32, Element::kBFloat16}) {
+      sums_around_a_pivot_are_exact(*set.kernels, type);
+      rows_are_scaled_with_and_without_silu(*set.kernels, type);
+      layer_norm_normalises_each_row(*set.kernels, type);
+      the_gate_is_the_exact_gelu(*set.kernels, type);
+      attention_is_softmax_over_the_keys(*set.kernels, type);
+    }
+  }
+  return check::finish("kernels");
+}
