@@ -44,7 +44,7 @@ export interface Notice {
 export interface MotionModuleOptions {
   /** `.ckpt`, `.safetensors`, or a diffusers MotionAdapter folder. */
   readonly path: SourceInput;
-  /** Overrides the detected version; needed only where the file does not tell v1 from v3, or v2 from Lightning. */
+  /** Overrides the detected version; needed only where neither file nor name tells v1 from v3, or v2 from AnimateLCM or Lightning. */
   readonly version?: MotionVersion;
   /**
    * Steps that an AnimateDiff-Lightning module was distilled for: 1, 2, 4 or 8. Default: what its name

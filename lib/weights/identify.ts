@@ -14,6 +14,7 @@ import { type ModelFolder, readFolder } from './folder.ts';
 import { type Identity, listing } from './identity.ts';
 import { type FileKind, KIND_USES, markedKind } from './kinds.ts';
 import { loraArchitecture } from './lora-architecture.ts';
+import { modelName } from './model-name.ts';
 import { identifyNetworks } from './networks.ts';
 import { tensorBytes } from './shapes.ts';
 import { detectFormat, readTensorFile } from './tensor-file.ts';
@@ -124,7 +125,7 @@ function identifyWeights(file: TensorFile, weights: CanonicalWeights, context: I
   }
   return identifyNetworks(weights, context.families ?? graphFamilies(), {
     folder: context.folder,
-    name: path.basename(file.path),
+    name: modelName(file.path),
     metadata: file.metadata,
   });
 }

@@ -202,6 +202,32 @@ describe('inspectPath', () => {
     assert.deepEqual(report.motion, { version: 'v3', maxFrames: 32, stated: false, assumed: true });
   });
 
+  // diffusers saves AnimateLCM with the names, the shapes and the 32 positions of v2.
+  for (const [what, name, config, version, assumed] of [
+    ['a folder of its name', 'AnimateLCM', {}, 'animatelcm', false],
+    [
+      'its repository in the hub cache',
+      'models--wangfuyun--AnimateLCM/snapshots/0a1b',
+      {},
+      'animatelcm',
+      false,
+    ],
+    ['a copy that remembers it', 'copy', { _name_or_path: 'wangfuyun/AnimateLCM' }, 'animatelcm', false],
+    ['the repository of v2', 'animatediff-motion-adapter-v1-5-2', {}, 'v2', false],
+    ['a folder that says nothing', 'adapter', {}, 'v2', true],
+  ] as const) {
+    it(`tells AnimateLCM in diffusers layout by ${what}`, async () => {
+      const report = await inspectPath(
+        models.writeComponent(path.join(fresh(), name), lists.MOTION_ADAPTER_V2, {
+          motion_max_seq_length: 32,
+          use_motion_mid_block: true,
+          ...config,
+        }),
+      );
+      assert.deepEqual(report.motion, { version, maxFrames: 32, stated: true, assumed });
+    });
+  }
+
   it('reads diffusers folders, also of a single component', async () => {
     const pipeline = models.writePipeline(fresh(), {
       unet: lists.UNET,
