@@ -121,12 +121,30 @@ const files: readonly (readonly [what: string, shapes: Shapes, facts: Facts])[] 
   [
     'a textual inversion',
     new Map([['emb_params', [2, 768]]]),
-    { kind: 'textual-inversion', usableAs: ['embeddings'] },
+    { kind: 'textual-inversion', architecture: 'sd15', usableAs: ['embeddings'] },
   ],
   [
     'a diffusers textual inversion',
     new Map([['<cat-toy>', [768]]]),
     { kind: 'textual-inversion', usableAs: ['embeddings'] },
+  ],
+  [
+    'a textual inversion for Stable Diffusion 2',
+    new Map([['emb_params', [2, 1024]]]),
+    { kind: 'textual-inversion', architecture: 'sd2', usableAs: [] },
+  ],
+  [
+    'one in the layout of the web UI',
+    new Map([['string_to_param.*', [2, 1024]]]),
+    { kind: 'textual-inversion', architecture: 'sd2', usableAs: [] },
+  ],
+  [
+    'a textual inversion for SDXL',
+    new Map([
+      ['clip_l', [2, 768]],
+      ['clip_g', [2, 1280]],
+    ]),
+    { kind: 'textual-inversion', architecture: 'sdxl', usableAs: [] },
   ],
   [
     'Flux',
