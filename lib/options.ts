@@ -146,6 +146,9 @@ export interface LoadOptions {
   readonly onNotice?: (notice: Notice) => void;
 }
 
+/** Element types of networks, without `auto`. */
+export const ENGINE_DTYPES = ['float32', 'bfloat16', 'float16'] as const satisfies readonly Dtype[];
+
 /** Layouts of what `bake` writes. */
 export const BAKE_LAYOUTS = ['torchscript', 'ldm', 'diffusers'] as const;
 
@@ -159,6 +162,11 @@ export interface BakeOptions {
    * `.safetensors`, else `torchscript`.
    */
   readonly layout?: BakeLayout;
+  /**
+   * Element type of the weights that are written. Another one than that of the pipeline needs room for the networks
+   * in memory once more, and gives the file that a pipeline of this type would write. Default: that of the pipeline.
+   */
+  readonly dtype?: Exclude<Dtype, 'auto'>;
 }
 
 export type TimestepSpacing = 'leading' | 'linspace' | 'trailing';
