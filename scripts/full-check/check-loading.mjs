@@ -1,6 +1,8 @@
 /**
  * Loading at the real sizes: an SD 1.5 checkpoint in float16, a v2 motion module and two LoRAs of rank 32 and 64, from
  * a warm page cache, by this package and by diffusers in turn; then changes of the LoRAs, there and on the demo model.
+ * With one thread, CPU seconds are what the wall clock would show on a machine that nobody else uses: they are held
+ * against the limits where others took part of the CPU.
  */
 import { createReadStream } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
@@ -9,6 +11,9 @@ import { finished } from 'node:stream/promises';
 import { run, runNode, say } from '../run.mjs';
 import { median } from './compare.mjs';
 import { requireAll, writeResult } from './hardware.mjs';
+
+/** Part of the machine that others may take before times of the wall clock are worth nothing, as in meter.ts. */
+const QUIET = 0.05;
 
 const MAX_LOAD_RATIO = 0.5;
 const MAX_LOAD_PEAK = 1.2;
@@ -33,36 +38,45 @@ async function turn(side, job, python) {
 }
 
 /** Longest of the changes, each the median over all turns. */
-function slowest(turns, key) {
+function slowest(turns, key, clock) {
   const kinds = Object.keys(turns[0][key]);
-  return Math.max(...kinds.map((kind) => median(turns.map((turn) => turn[key][kind].seconds))));
+  return Math.max(...kinds.map((kind) => median(turns.map((turn) => turn[key][kind][clock]))));
 }
 
-function summary(ours, theirs) {
-  const loadSeconds = median(ours.map(({ load }) => load.seconds));
-  const diffusersLoadSeconds = median(theirs.map(({ load }) => load.seconds));
-  const peak = ({ memory, weights }) => (memory.loaded - memory.before) / weights;
+/** Times by one clock: `seconds` of the wall, or `cpu` seconds. */
+function times(ours, theirs, clock) {
+  const load = median(ours.map((turn) => turn.load[clock]));
+  const diffusersLoad = median(theirs.map((turn) => turn.load[clock]));
   return {
-    loadSeconds,
-    diffusersLoadSeconds,
-    loadRatio: loadSeconds / diffusersLoadSeconds,
-    diffusersFuseSeconds: median(theirs.map(({ fuse }) => fuse.seconds)),
+    load,
+    diffusersLoad,
+    loadRatio: load / diffusersLoad,
+    diffusersFuse: median(theirs.map((turn) => turn.fuse[clock])),
+    setLoras: slowest(ours, 'setLoras', clock),
+    tinySetLoras: slowest(ours, 'tinySetLoras', clock),
+  };
+}
+
+function summary(ours, theirs, threads) {
+  const peak = ({ memory, weights }) => (memory.loaded - memory.before) / weights;
+  const foreign = Math.max(...[...ours, ...theirs].map(({ load }) => load.foreign));
+  return {
+    wall: times(ours, theirs, 'seconds'),
+    cpu: times(ours, theirs, 'cpu'),
+    held: threads === 1 && foreign > QUIET ? 'cpu' : 'wall',
+    foreign,
     peakPerWeights: Math.max(...ours.map(peak)),
     diffusersPeakPerWeights: Math.max(...theirs.map(peak)),
-    setLorasSeconds: slowest(ours, 'setLoras'),
-    tinySetLorasSeconds: slowest(ours, 'tinySetLoras'),
   };
 }
 
 function verdicts(found) {
+  const { loadRatio, setLoras, tinySetLoras } = found[found.held];
   return [
-    [`loading takes at most ${MAX_LOAD_RATIO} of diffusers' time`, found.loadRatio <= MAX_LOAD_RATIO],
+    [`loading takes at most ${MAX_LOAD_RATIO} of diffusers' time`, loadRatio <= MAX_LOAD_RATIO],
     [`loading takes at most ${MAX_LOAD_PEAK} times the weights`, found.peakPerWeights <= MAX_LOAD_PEAK],
-    [`changing LoRAs takes less than ${MAX_SET_LORAS} s`, found.setLorasSeconds < MAX_SET_LORAS],
-    [
-      `on the demo model it takes less than ${MAX_TINY_SET_LORAS} s`,
-      found.tinySetLorasSeconds < MAX_TINY_SET_LORAS,
-    ],
+    [`changing LoRAs takes less than ${MAX_SET_LORAS} s`, setLoras < MAX_SET_LORAS],
+    [`on the demo model it takes less than ${MAX_TINY_SET_LORAS} s`, tinySetLoras < MAX_TINY_SET_LORAS],
   ].map(([what, holds]) => ({ what, holds }));
 }
 
@@ -74,10 +88,12 @@ async function checkDtype(dtype, { rounds, ...settings }, python, folder) {
       turns[side].push(await turn(side, { ...settings, dtype, out }, python));
     }
   }
-  const found = summary(turns.ours, turns.diffusers);
+  const found = summary(turns.ours, turns.diffusers, settings.threads);
   const checks = verdicts(found);
   console.log(`\n${dtype}`);
-  for (const [name, value] of Object.entries(found)) console.log(`  ${name.padEnd(24)} ${value.toFixed(3)}`);
+  console.log(
+    JSON.stringify(found, (_, value) => (typeof value === 'number' ? Number(value.toFixed(3)) : value), 2),
+  );
   for (const { what, holds } of checks) console.log(`  ${holds ? 'ok ' : 'NOT'} ${what}`);
   return { dtype, ...found, checks, turns };
 }
