@@ -29,6 +29,11 @@ export class Adapters {
     return [...(this.#model.sources.loras ?? []), ...this.#current.loras];
   }
 
+  /** What is merged over the plans of the model. */
+  get plan(): LoraPlan {
+    return this.#current;
+  }
+
   /** Throws when a failed change could not be undone. */
   requireWhole(): void {
     if (this.#broken === undefined) return;

@@ -6,29 +6,37 @@ import { Clip } from './clip.ts';
 import { engineCall } from './engine-call.ts';
 import { AnimateDiffError, invalidArgument } from './errors.ts';
 import { resolveLoadSources } from './hub/load-sources.ts';
-import { bindRole, type EngineDtype, type LoadedModel, loadModel } from './load.ts';
+import { bindRole, type EngineDtype, type LoadedModel, loadModel, refill } from './load.ts';
 import { readLoras } from './load-options.ts';
 import { type MotionFacts, type SamplingDefaults, samplingDefaults } from './motion-sampling.ts';
 import { NATIVE_PHASES, type NativeClips, type NativeProgress } from './native.ts';
-import type {
-  AppliedLora,
-  BakeLayout,
-  BakeOptions,
-  ClipParameters,
-  Compat,
-  GenerateOptions,
-  GenerateProgress,
-  LoadOptions,
-  LoraOptions,
-  Notice,
-  Prompt,
-  SourceInput,
+import {
+  type AppliedLora,
+  type BakeLayout,
+  type BakeOptions,
+  type ClipParameters,
+  type Compat,
+  ENGINE_DTYPES,
+  type GenerateOptions,
+  type GenerateProgress,
+  type LoadOptions,
+  type LoraOptions,
+  type Notice,
+  type Prompt,
+  type SourceInput,
 } from './options.ts';
 import { requireWritable } from './output/write.ts';
 import { software } from './package-info.ts';
 import { type BuiltRequest, buildRequest, type RequestParameters } from './request.ts';
 import { Turns } from './turns.ts';
-import { requireFunction, requireKnownKeys, requireObject, requirePath, requireSignal } from './validate.ts';
+import {
+  requireChoice,
+  requireFunction,
+  requireKnownKeys,
+  requireObject,
+  requirePath,
+  requireSignal,
+} from './validate.ts';
 
 /** Facts about a loaded pipeline, as plain data. */
 export interface PipelineInfo {
@@ -187,7 +195,7 @@ export class AnimateDiff implements AsyncDisposable {
   /**
    * Writes all networks with their weights, LoRAs and VAE merged, as one file, which `load` takes as `base`: with the
    * same `dtype`, `device` and `compat` it gives the same frames, bit by bit. The weights have the element type of
-   * this pipeline. Needs room for two such files while a `.safetensors` file is written.
+   * this pipeline unless `dtype` says another. Needs room for two such files while a `.safetensors` file is written.
    *
    * @throws AnimateDiffError `ERR_INVALID_ARGUMENT` when file name and layout do not go together, or textual inversions
    *   are loaded and the layout is not `torchscript`; `ERR_OUTPUT` when the file cannot be written; nothing is left
@@ -196,11 +204,13 @@ export class AnimateDiff implements AsyncDisposable {
   async bake(file: string, options: BakeOptions = {}): Promise<void> {
     this.#requireOpen();
     const target = requirePath('file', file);
-    requireKnownKeys('options', requireObject('options', options), ['layout']);
+    requireKnownKeys('options', requireObject('options', options), ['layout', 'dtype']);
+    const { dtype = this.#model.dtype } = options;
+    requireChoice('dtype', dtype, ENGINE_DTYPES);
     const layout = bakeLayout(target, options.layout);
     if (layout !== 'torchscript') this.#requireNoEmbeddings(target);
     await requireWritable(target, 'file');
-    await this.#turns.run(() => this.#whileOpen(() => this.#bake(target, layout)));
+    await this.#turns.run(() => this.#whileOpen(() => this.#bake(target, layout, dtype)));
   }
 
   /** Ends the running call, drops the waiting ones, frees all memory. Can be called any number of times. */
@@ -242,10 +252,11 @@ export class AnimateDiff implements AsyncDisposable {
     throw invalidArgument('file', expected, target);
   }
 
-  async #bake(target: string, layout: BakeLayout): Promise<void> {
+  async #bake(target: string, layout: BakeLayout, dtype: EngineDtype): Promise<void> {
     this.#adapters.requireWhole();
-    const { engine, plans, family, dtype, motion, predictionType, sources } = this.#model;
-    await bindRole(engine, plans, 'vae_encoder');
+    const { plans, family, motion, predictionType, sources } = this.#model;
+    const own = dtype === this.#model.dtype;
+    if (own) await bindRole(this.#model.engine, plans, 'vae_encoder');
     this.#requireOpen();
     const metadata: ArchiveMetadata = {
       format: 1,
@@ -256,7 +267,12 @@ export class AnimateDiff implements AsyncDisposable {
       sources: { ...sources, loras: this.#loras },
       software: software(),
     };
-    await writeBaked(engine, family, writeArchiveMetadata(metadata), target, layout);
+    const engine = own ? this.#model.engine : await refill(this.#model, this.#adapters.plan, dtype);
+    try {
+      await writeBaked(engine, family, writeArchiveMetadata(metadata), target, layout);
+    } finally {
+      if (!own) await engine.close();
+    }
   }
 
   /** For records: absent without any. */

@@ -4,6 +4,7 @@
  * Every message names what was wrong, the value that was seen, and what to do about it. Codes are part
  * of the public interface: they are only ever added.
  */
+import { redacted } from './redact.ts';
 
 /** What each code means. The keys are the public list of codes. */
 export const ERROR_CODES = {
@@ -41,7 +42,7 @@ export type ErrorDetails = Readonly<
   Record<string, string | number | boolean | null | undefined | readonly (string | number)[]>
 >;
 
-/** The only error class of this package. */
+/** The only error class of this package. Secrets in addresses are taken out of what it says. */
 export class AnimateDiffError extends Error {
   /** Stable identifier, see {@link ERROR_CODES}. */
   readonly code: ErrorCode;
@@ -49,11 +50,20 @@ export class AnimateDiffError extends Error {
   readonly details: ErrorDetails;
 
   constructor(code: ErrorCode, message: string, options: { cause?: unknown; details?: ErrorDetails } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(redacted(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'AnimateDiffError';
     this.code = code;
-    this.details = options.details ?? {};
+    this.details = redactedDetails(options.details ?? {});
   }
+}
+
+function redactedDetails(details: ErrorDetails): ErrorDetails {
+  const plain = <T>(value: T) => (typeof value === 'string' ? redacted(value) : value);
+  const entries = Object.entries(details).map(([name, value]) => [
+    name,
+    Array.isArray(value) ? value.map(plain) : plain(value),
+  ]);
+  return Object.fromEntries(entries);
 }
 
 /**

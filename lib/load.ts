@@ -26,6 +26,7 @@ interface StartedEngine {
   readonly libtorch: LibTorchInfo;
   readonly device: 'cpu' | `cuda:${number}`;
   readonly dtype: EngineDtype;
+  readonly threads: number;
 }
 
 /** A filled engine and what is known about it. */
@@ -35,6 +36,7 @@ export interface LoadedModel extends PlannedModel, StartedEngine {
 
 /** Networks that sampling needs; the VAE's encoder is bound when something asks for it. */
 const SAMPLING_ROLES: readonly Role[] = ['text_encoder', 'unet', 'vae_decoder'];
+const ALL_ROLES: readonly Role[] = [...SAMPLING_ROLES, 'vae_encoder'];
 
 /** `auto` on a machine with an NVIDIA driver that nevertheless runs on the CPU is worth a word. */
 function noticeCpu(libtorch: LibTorchInfo, notify: (notice: Notice) => void): void {
@@ -70,7 +72,7 @@ function startEngine(request: LoadRequest, notify: (notice: Notice) => void): St
   const { threads } = request;
   const plain = readEnvironment().plainGraphs;
   const engine = new NativeEngine({ device: kind, deviceIndex: index, dtype, threads, plain });
-  return { engine, libtorch, device: kind === 'cpu' ? 'cpu' : `cuda:${index}`, dtype };
+  return { engine, libtorch, device: kind === 'cpu' ? 'cpu' : `cuda:${index}`, dtype, threads };
 }
 
 function planBytes(plan: WeightPlan | undefined): number {
@@ -123,6 +125,22 @@ export async function bindRole(
     plan.recipes,
     progress && ((_phase, done) => progress(done)),
   );
+}
+
+/** Another engine with the networks of a model in another element type, from the same files. The caller closes it. */
+export async function refill(model: LoadedModel, loras: LoraPlan, dtype: EngineDtype): Promise<NativeEngine> {
+  const { device, threads } = model;
+  const [kind, index] =
+    device === 'cpu' ? (['cpu', 0] as const) : (['cuda', Number(device.slice(5))] as const);
+  const engine = new NativeEngine({ device: kind, deviceIndex: index, dtype, threads });
+  try {
+    const plans = mergedPlans(model, loras);
+    for (const role of ALL_ROLES) await bindRole(engine, plans, role);
+    return engine;
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
 }
 
 /** Checks the options, then loads. Everything is freed again when it fails or is aborted. */

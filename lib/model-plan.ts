@@ -1,6 +1,5 @@
 /** What `load` is to fill an engine with, from files or from a baked archive. Reads headers only. */
 import { stat } from 'node:fs/promises';
-import path from 'node:path';
 import { ARCHIVE_DOCUMENT, type ArchiveMetadata, readArchiveMetadata } from './archive.ts';
 import { AnimateDiffError } from './errors.ts';
 import { type GraphFamily, graphFamilies } from './graphs.ts';
@@ -10,6 +9,7 @@ import type { Notice, PredictionType } from './options.ts';
 import { planArchive } from './weights/archive-plan.ts';
 import { type PlannedEmbedding, planEmbeddings } from './weights/embeddings.ts';
 import { type LoraPlan, planLoras } from './weights/loras.ts';
+import { modelName } from './weights/model-name.ts';
 import { planModel } from './weights/plan.ts';
 import { readSafetensors } from './weights/safetensors.ts';
 import { detectFormat, type WeightFormat } from './weights/tensor-file.ts';
@@ -70,12 +70,6 @@ async function planBaked({ base, checkpoint, vae, motionModule }: LoadRequest): 
   return { family, plans, motion, predictionType, sources, notices: [] };
 }
 
-/** Name of a file or folder; of a folder in the hub's cache, which is named after a commit, the repository. */
-function shortName(file: string): string {
-  const repository = /[\\/]models--([^\\/]+)[\\/]snapshots[\\/][^\\/]+$/.exec(file)?.[1];
-  return repository?.replace('--', '/') ?? path.basename(file);
-}
-
 /** `baked` is the document of the base: its motion modules are used unless others are given. */
 async function planFiles(request: LoadRequest, baked?: ArchiveMetadata): Promise<PlannedBase> {
   const { base, checkpoint, vae } = request;
@@ -107,11 +101,11 @@ async function planFiles(request: LoadRequest, baked?: ArchiveMetadata): Promise
     motion: own && motion ? { ...motion, ...baked.motion } : motion,
     predictionType: prediction?.type ?? described?.predictionType,
     sources: {
-      base: shortName(base),
+      base: modelName(base),
       ...described?.sources,
-      ...(checkpoint && { checkpoint: shortName(checkpoint) }),
-      ...(vae && { vae: shortName(vae) }),
-      ...(module && { motionModule: shortName(module.path) }),
+      ...(checkpoint && { checkpoint: modelName(checkpoint) }),
+      ...(vae && { vae: modelName(vae) }),
+      ...(module && { motionModule: modelName(module.path) }),
     },
     notices,
   };

@@ -47,7 +47,7 @@ export interface Notice {
 export interface MotionModuleOptions {
   /** `.ckpt`, `.safetensors`, or a diffusers MotionAdapter folder. */
   readonly path: SourceInput;
-  /** Overrides the detected version; needed only where the file does not tell v1 from v3, or v2 from Lightning. */
+  /** Overrides the detected version; needed only where neither file nor name tells v1 from v3, or v2 from AnimateLCM or Lightning. */
   readonly version?: MotionVersion;
   /**
    * Steps that an AnimateDiff-Lightning module was distilled for: 1, 2, 4 or 8. Default: what its name
@@ -149,6 +149,9 @@ export interface LoadOptions {
   readonly onNotice?: (notice: Notice) => void;
 }
 
+/** Element types of networks, without `auto`. */
+export const ENGINE_DTYPES = ['float32', 'bfloat16', 'float16'] as const satisfies readonly Dtype[];
+
 /** Layouts of what `bake` writes. */
 export const BAKE_LAYOUTS = ['torchscript', 'ldm', 'diffusers'] as const;
 
@@ -162,6 +165,11 @@ export interface BakeOptions {
    * `.safetensors`, else `torchscript`.
    */
   readonly layout?: BakeLayout;
+  /**
+   * Element type of the weights that are written. Another one than that of the pipeline needs room for the networks
+   * in memory once more, and gives the file that a pipeline of this type would write. Default: that of the pipeline.
+   */
+  readonly dtype?: Exclude<Dtype, 'auto'>;
 }
 
 export type TimestepSpacing = 'leading' | 'linspace' | 'trailing';

@@ -3,6 +3,7 @@
  * stderr.
  */
 import { AnimateDiffError, type ErrorDetails } from '../errors.ts';
+import { redacted } from '../redact.ts';
 import type { Context, GlobalFlags } from './context.ts';
 import { Interruption } from './exit.ts';
 import { createProgress, type Progress, streamStyle } from './progress.ts';
@@ -33,15 +34,15 @@ export function createReport(context: Context, flags: GlobalFlags): Report {
     line: (text) => {
       if (flags.json) return;
       progress.clear();
-      stdout.write(`${text}\n`);
+      stdout.write(`${redacted(text)}\n`);
     },
     document: (value) => {
-      if (flags.json) stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+      if (flags.json) stdout.write(`${redacted(JSON.stringify(value, null, 2))}\n`);
     },
     note: (text) => {
       if (flags.quiet) return;
       progress.clear();
-      stderr.write(`${style.color ? `${PAINT.note}note:${PAINT.reset}` : 'note:'} ${text}\n`);
+      stderr.write(`${style.color ? `${PAINT.note}note:${PAINT.reset}` : 'note:'} ${redacted(text)}\n`);
     },
     progress,
   };
@@ -61,9 +62,14 @@ export function errorRecord(error: unknown): ErrorRecord {
     return { code: error.code, message: error.message, details: error.details };
   }
   if (error instanceof Interruption) return { code: 'ABORT_ERR', message: error.message, details: {} };
-  if (!(error instanceof Error)) return { code: 'ERR_UNEXPECTED', message: String(error), details: {} };
+  if (!(error instanceof Error))
+    return { code: 'ERR_UNEXPECTED', message: redacted(String(error)), details: {} };
   const { code } = error as NodeJS.ErrnoException;
-  return { code: typeof code === 'string' ? code : 'ERR_UNEXPECTED', message: error.message, details: {} };
+  return {
+    code: typeof code === 'string' ? code : 'ERR_UNEXPECTED',
+    message: redacted(error.message),
+    details: {},
+  };
 }
 
 /** The stack of an error and of its causes. */
@@ -72,7 +78,7 @@ function stackOf(error: unknown): string {
   for (let e = error; e !== undefined && stacks.length < 8; e = e instanceof Error ? e.cause : undefined) {
     stacks.push(e instanceof Error ? (e.stack ?? e.message) : String(e));
   }
-  return stacks.join('\ncaused by: ');
+  return redacted(stacks.join('\ncaused by: '));
 }
 
 /** Tells an error: a block on stderr, and with `--json` also a document on stdout. */

@@ -2,7 +2,7 @@
 import type { Environment } from '../environment.ts';
 import { AnimateDiffError } from '../errors.ts';
 import type { RetryOptions } from './http.ts';
-import { formatSource, type RemoteSource } from './source.ts';
+import { type RemoteSource, showSource } from './source.ts';
 
 /** How the way to a file goes on. */
 export interface SourceProgress {
@@ -29,7 +29,7 @@ export interface Access extends RetryOptions {
 
 /** The error for what is not in the cache when the network must not be used. */
 export function notCached(source: RemoteSource): AnimateDiffError {
-  const text = formatSource(source);
+  const text = showSource(source);
   return new AnimateDiffError(
     'ERR_DOWNLOAD',
     `${text} is not in the cache, and downloads are off. Run \`animatediff-native pull ${text}\` with a network, or unset HF_HUB_OFFLINE.`,
@@ -50,7 +50,7 @@ export function refused(
   sentence: string,
   cause: unknown,
 ): AnimateDiffError {
-  const text = formatSource(source);
+  const text = showSource(source);
   return new AnimateDiffError('ERR_DOWNLOAD', `${text}: ${sentence}`, {
     cause,
     details: { source: text, status },

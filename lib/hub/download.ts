@@ -3,11 +3,8 @@
  * file: address. A file under its final name is complete and has the expected hash; what was fetched so far
  * lies beside it as `.partial` and is continued by the next attempt or the next run.
  */
-import { createWriteStream } from 'node:fs';
-import { mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
-import { Readable, Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import type { Dispatcher, Response } from 'undici';
 import { AnimateDiffError } from '../errors.ts';
@@ -24,6 +21,7 @@ import {
   unreachable,
   withRetries,
 } from './http.ts';
+import { type Reception, withLateFailures } from './late-failure.ts';
 
 /** What to fetch: a http:, https: or file: address, the hash, and the size in bytes if it is known. */
 export type Download = Checksum & { readonly url: string; readonly bytes?: number };
@@ -150,7 +148,9 @@ async function fetchRest(
 ): Promise<void> {
   const have = await sizeOf(partial);
   if (download.bytes !== undefined && have === download.bytes) return;
-  const response = await requestRest(download.url, have, client, options);
+  const reception: Reception = { received: 0, taken: 0 };
+  const patient = withLateFailures(client, reception);
+  const response = await requestRest(download.url, have, patient, options);
   if (response.status === 416 || !continues(response, have)) {
     await response.body?.cancel();
     // The part is longer than the file: it belongs to another file.
@@ -166,7 +166,7 @@ async function fetchRest(
     throw unreachable(download.url, `the server offers ${total} bytes, expected ${download.bytes}`);
   }
   await assertRoom(partial, (total ?? 0) - start, options);
-  const done = await writeBody(response, partial, { start, total }, download, options);
+  const done = await writeBody(response, partial, { start, total, reception }, download, options);
   if (total !== undefined && done < total)
     throw new PassingFailure(`it ended after ${done} of ${total} bytes`);
 }
@@ -177,28 +177,33 @@ function continues(response: Response, have: number): boolean {
   return response.status !== 206 || from === undefined || Number(from) === have;
 }
 
-/** Writes an answer to `partial` and returns how many bytes are there then. */
+/** Where an answer begins in a file, how long the file is, and how much of the answer came and is written. */
+interface Piece {
+  readonly start: number;
+  readonly total: number | undefined;
+  readonly reception: Reception;
+}
+
+/** Writes an answer to `partial` and returns how many bytes are there then; piece by piece, so that none is lost. */
 async function writeBody(
   response: Response,
   partial: string,
-  { start, total }: { readonly start: number; readonly total: number | undefined },
+  { start, total, reception }: Piece,
   download: Download,
   options: DownloadOptions,
 ): Promise<number> {
   let done = start;
-  const meter = new Transform({
-    transform(chunk: Buffer, _encoding, forward) {
-      done += chunk.length;
-      options.onProgress?.(done, total);
-      const tooLong = total !== undefined && done > total;
-      forward(tooLong ? unreachable(download.url, `it is longer than ${total} bytes`) : null, chunk);
-    },
-  });
-  const body = response.body === null ? Readable.from([]) : Readable.fromWeb(response.body);
+  let file: FileHandle | undefined;
   try {
-    await pipeline(body, meter, createWriteStream(partial, { flags: start > 0 ? 'a' : 'w' }), {
-      signal: options.signal,
-    });
+    file = await open(partial, start > 0 ? 'a' : 'w');
+    for await (const chunk of response.body ?? []) {
+      if (total !== undefined && done + chunk.length > total)
+        throw unreachable(download.url, `it is longer than ${total} bytes`);
+      await file.appendFile(chunk);
+      done += chunk.length;
+      reception.taken += chunk.length;
+      options.onProgress?.(done, total);
+    }
   } catch (cause) {
     if (cause instanceof AnimateDiffError) {
       await rm(partial, { force: true });
@@ -206,6 +211,8 @@ async function writeBody(
     }
     if (isLocal(cause)) throw unwritable(partial, cause, options);
     throw new PassingFailure(describeFailure(cause), { cause });
+  } finally {
+    await file?.close();
   }
   return done;
 }

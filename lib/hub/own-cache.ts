@@ -5,16 +5,17 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { writeFile } from '../output/write.ts';
+import { redacted } from '../redact.ts';
 import type { Access } from './access.ts';
 import { type Download, type DownloadOptions, fetchFile } from './download.ts';
 import { withLock } from './lock.ts';
-import { formatSource, type RemoteSource } from './source.ts';
+import { type RemoteSource, showSource } from './source.ts';
 
 const MANIFEST = 'source.json';
 
 /** What is recorded about a file. */
 export interface Manifest {
-  /** As users write it. */
+  /** As users write it, without secrets: its hash is enough to find it again. */
   readonly source: string;
   /** Name of the file beside the manifest. */
   readonly name: string;
@@ -89,7 +90,7 @@ export interface StoreRequest {
 /** Fetches a file, unless another process did so meanwhile, and returns its path. */
 export async function store(request: StoreRequest, access: Access): Promise<string> {
   const { folder, name, download } = request;
-  const source = formatSource(request.source);
+  const source = showSource(request.source);
   const report = (phase: 'wait' | 'download' | 'verify', label: string, done: number, total?: number) =>
     access.onProgress?.({ phase, source, name: label, done, total });
   const fetchAndNote = async () => {
@@ -104,7 +105,7 @@ export async function store(request: StoreRequest, access: Access): Promise<stri
       onProgress: (done, total) => report('download', name, done, total),
       onVerify: () => report('verify', name, 0, download.bytes),
     });
-    await writeManifest({ source, name, url: download.url, sha256: download.sha256 }, file);
+    await writeManifest({ source, name, url: redacted(download.url), sha256: download.sha256 }, file);
     return file;
   };
   const onWait = (holder: string) => report('wait', holder, 0);

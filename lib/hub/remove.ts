@@ -9,7 +9,7 @@ import { AnimateDiffError, invalidArgument } from '../errors.ts';
 import { cachedCommit, listFiles, type RepoPaths, repoPaths } from './hub-cache.ts';
 import { type ListOptions, sizeOfFolder } from './list.ts';
 import { listStored, ownCache, ownFolder } from './own-cache.ts';
-import { formatSource, type HubSource, parseSource, type SourceInput } from './source.ts';
+import { formatSource, type HubSource, parseSource, type SourceInput, showSource } from './source.ts';
 
 /** What went. */
 export interface RemovedModel {
@@ -35,7 +35,7 @@ export async function removeModel(input: SourceInput, options: ListOptions = {})
       source.path,
     );
   }
-  const text = formatSource(source);
+  const text = showSource(source);
   if (source.kind === 'hf') return await removeFromHub(source, text, environment);
   const folder = ownFolder(environment.cacheFolder, source);
   return await removeFolder(text, folder, environment.cacheFolder);

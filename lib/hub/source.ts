@@ -6,6 +6,7 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { AnimateDiffError, seen } from '../errors.ts';
+import { redacted } from '../redact.ts';
 
 /** A file or folder on this machine. */
 export interface LocalSource {
@@ -233,6 +234,11 @@ export function formatSource(source: Source): string {
     case 'url':
       return `${source.url}#sha256=${source.sha256}`;
   }
+}
+
+/** The same for people: without the tokens and signatures that an address may have. */
+export function showSource(source: Source): string {
+  return source.kind === 'url' ? redacted(formatSource(source)) : formatSource(source);
 }
 
 /** Absolute form of a local path; `~` is the home folder. */

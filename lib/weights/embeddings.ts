@@ -7,6 +7,8 @@ import path from 'node:path';
 import { AnimateDiffError, invalidArgument } from '../errors.ts';
 import { graphFamilies } from '../graphs.ts';
 import type { AppliedEmbedding } from '../options.ts';
+import { architectureTitle } from './architecture.ts';
+import { embeddingArchitecture } from './embedding-architecture.ts';
 import { unreadableFormat } from './file-errors.ts';
 import { requireUse } from './fit.ts';
 import { openModel } from './identify.ts';
@@ -43,13 +45,6 @@ export const TOKEN_TABLE = 'text_model.embeddings.token_embedding.weight';
 /** Tokens of a prompt that the text encoder sees at once. */
 const MAX_VECTORS = 75;
 
-/** Models by the width of their token embeddings. */
-const MODEL_OF_WIDTH: ReadonlyMap<number, string> = new Map([
-  [768, 'Stable Diffusion 1.x'],
-  [1024, 'Stable Diffusion 2.x'],
-  [1280, 'SDXL'],
-]);
-
 /** The vectors of a file and the name that it gives them itself. */
 interface Vectors {
   readonly source: TensorSource;
@@ -67,14 +62,9 @@ function findVectors({ tensors, metadata }: TensorFile): Vectors | undefined {
   return { source: only[1], ownName: only[0] };
 }
 
-/** What an embedding of another model is for, where its tensors tell. */
-function foreignModel({ tensors }: TensorFile, width: number): string | undefined {
-  if (!tensors.has('clip_g') && !tensors.has('clip_l')) return MODEL_OF_WIDTH.get(width);
-  return tensors.has('clip_g') ? 'SDXL' : undefined;
-}
-
-function unfit(file: TensorFile, model: string | undefined, shape: readonly number[], width: number) {
-  const what = model === undefined ? 'a textual inversion' : `a textual inversion for ${model}`;
+function unfit(file: TensorFile, shape: readonly number[], width: number) {
+  const architecture = shape.at(-1) === width ? undefined : embeddingArchitecture(file);
+  const what = `a textual inversion${architecture === undefined ? '' : ` for ${architectureTitle(architecture)}`}`;
   return new AnimateDiffError(
     'ERR_UNSUPPORTED_MODEL',
     `${file.path} is ${what} and does not fit the model that is loaded: it has the shape ${shapeText(shape)}, ` +
@@ -85,7 +75,7 @@ function unfit(file: TensorFile, model: string | undefined, shape: readonly numb
 
 async function refuse(file: TensorFile, width: number): Promise<never> {
   if (file.tensors.has('clip_g')) {
-    throw unfit(file, 'SDXL', file.tensors.get('clip_g')?.shape ?? [], width);
+    throw unfit(file, file.tensors.get('clip_g')?.shape ?? [], width);
   }
   const families = graphFamilies();
   requireUse(await openModel(file.path, families), 'embeddings', families);
@@ -105,7 +95,7 @@ async function readVectors(request: EmbeddingRequest, width: number): Promise<Ve
   const count = shape.length === 1 ? 1 : (shape[0] ?? 0);
   const wide = shape.at(-1) ?? 0;
   if (wide !== width || shape.length > 2 || count < 1 || count > MAX_VECTORS) {
-    throw unfit(file, wide === width ? undefined : foreignModel(file, wide), shape, width);
+    throw unfit(file, shape, width);
   }
   if (!['F64', 'F32', 'F16', 'BF16'].includes(dtype)) {
     throw unreadableFormat(

@@ -10,10 +10,12 @@ import { archiveFacts } from './archive-identity.ts';
 import { cannotRead } from './byte-source.ts';
 import { type CanonicalWeights, canonicalWeights } from './canonical.ts';
 import { describe } from './description.ts';
+import { embeddingArchitecture } from './embedding-architecture.ts';
 import { type ModelFolder, readFolder } from './folder.ts';
 import { type Identity, listing } from './identity.ts';
 import { type FileKind, KIND_USES, markedKind } from './kinds.ts';
 import { loraArchitecture } from './lora-architecture.ts';
+import { modelName } from './model-name.ts';
 import { identifyNetworks } from './networks.ts';
 import { tensorBytes } from './shapes.ts';
 import { detectFormat, readTensorFile } from './tensor-file.ts';
@@ -118,15 +120,18 @@ async function isFolder(file: string): Promise<boolean> {
 function identifyWeights(file: TensorFile, weights: CanonicalWeights, context: IdentifyContext): Identity {
   const marked = markedKind(file);
   if (marked !== undefined) {
-    const loraLike = KIND_USES[marked.kind].includes('loras');
-    const architecture = loraLike ? loraArchitecture(file.tensors) : undefined;
-    return addOnIdentity(marked.kind, marked.variant ?? null, architecture);
+    return addOnIdentity(marked.kind, marked.variant ?? null, addOnArchitecture(marked.kind, file));
   }
   return identifyNetworks(weights, context.families ?? graphFamilies(), {
     folder: context.folder,
-    name: path.basename(file.path),
+    name: modelName(file.path),
     metadata: file.metadata,
   });
+}
+
+function addOnArchitecture(kind: FileKind, file: TensorFile): string | undefined {
+  if (KIND_USES[kind].includes('loras')) return loraArchitecture(file.tensors);
+  return kind === 'textual-inversion' ? embeddingArchitecture(file) : undefined;
 }
 
 /** Add-ons are only named: which of their tensors fit is a question for the network that they go on. */
@@ -142,7 +147,7 @@ function addOnIdentity(kind: FileKind, variant: string | null, architecture?: st
   const other = architecture !== undefined && architecture !== 'sd15';
   const usableAs = other ? [] : KIND_USES[kind];
   const unusable = other
-    ? `LoRAs for ${architectureTitle(architecture)} are not supported`
+    ? `${kind === 'textual-inversion' ? 'textual inversions' : 'LoRAs'} for ${architectureTitle(architecture)} are not supported`
     : 'no option takes files of this kind';
   return {
     ...subject,

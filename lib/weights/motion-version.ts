@@ -26,7 +26,7 @@ export interface MotionIdentity {
   readonly stated: boolean;
   /** Steps that an AnimateDiff-Lightning module was distilled for, from its name. */
   readonly steps?: number;
-  /** Nothing tells v1 from v3; v3 was taken, as what is trained today. */
+  /** Nothing tells v1 from v3, or v2 from AnimateLCM as diffusers saves it: v3 or v2 was taken. */
   readonly assumed: boolean;
 }
 
@@ -53,6 +53,8 @@ interface Traits {
   readonly shallow: boolean;
   /** Steps in the name of an AnimateDiff-Lightning module, which has the tensors of v2. */
   readonly lightningSteps: number | undefined;
+  /** The name is that of AnimateLCM, which in diffusers' layout has the tensors of v2 with their positions. */
+  readonly lcmName: boolean;
 }
 
 const RULES: readonly (readonly [DetectedMotion, (traits: Traits) => boolean])[] = [
@@ -65,6 +67,7 @@ const RULES: readonly (readonly [DetectedMotion, (traits: Traits) => boolean])[]
   ['sdxl', ({ shallow }) => shallow],
   ['unknown', ({ supported }) => !supported],
   ['animatelcm', ({ middle, positions }) => middle && positions === undefined],
+  ['animatelcm', ({ middle, lcmName }) => middle && lcmName],
   ['lightning', ({ middle, lightningSteps }) => middle && lightningSteps !== undefined],
   ['v2', ({ middle }) => middle],
   ['v1', ({ positions }) => positions !== undefined && positions <= DEFAULT_POSITIONS.v1],
@@ -77,9 +80,15 @@ const PIA_CHANNELS = 9;
 /** Names of ByteDance/AnimateDiff-Lightning: `animatediff_lightning_4step_comfyui.safetensors`. */
 const LIGHTNING_NAME = /animatediff[-_]lightning[-_]([1248])[-_]?step/i;
 
+/** Names of wangfuyun/AnimateLCM and of copies of it. */
+const LCM_NAME = /animate[-_]?lcm/i;
+
+/** Names of the v2 module: `animatediff-motion-adapter-v1-5-2`, `mm_sd_v15_v2`. */
+const V2_NAME = /v1[-_.]?5[-_.]v?2(?!\d)/i;
+
 /** Where motion modules come from. */
 export interface MotionOrigin {
-  /** Name of the file or folder. */
+  /** Name of the file, folder or repository. */
   readonly name?: string;
   /** `config.json` of a MotionAdapter folder. */
   readonly config?: JsonObject;
@@ -93,7 +102,8 @@ export function detectMotion(
 ): MotionIdentity {
   const { motion, unet } = weights.parts;
   const positions = tablePositions(weights) ?? configPositions(config);
-  const steps = LIGHTNING_NAME.exec(name)?.[1];
+  const names = [name, savedFrom(config)];
+  const steps = names.map((text) => LIGHTNING_NAME.exec(text)?.[1]).find(Boolean);
   const traits: Traits = {
     names: weights.unknown,
     hotshot: weights.layouts.motion === 'hotshot',
@@ -104,17 +114,24 @@ export function detectMotion(
     supported: fits(match),
     shallow: match !== undefined && downLevels(motion.keys()) === familyLevels(match) - 1,
     lightningSteps: steps === undefined ? undefined : Number(steps),
+    lcmName: names.some((text) => LCM_NAME.test(text)),
   };
   const version = RULES.find(([, test]) => test(traits))?.[0] ?? 'unknown';
   const fallback = isSupportedMotion(version) ? DEFAULT_POSITIONS[version] : 0;
   const stated = positions !== undefined;
+  const unnamed = weights.layouts.motion === 'diffusers' && !names.some((text) => V2_NAME.test(text));
   return {
     version,
     maxFrames: positions ?? fallback,
     stated,
-    assumed: version === 'v3' && !stated,
+    assumed: (version === 'v3' && !stated) || (version === 'v2' && unnamed),
     ...(version === 'lightning' && { steps: traits.lightningSteps }),
   };
+}
+
+/** The repository or folder that diffusers loaded a module from before it saved it. */
+function savedFrom({ _name_or_path: from }: JsonObject): string {
+  return typeof from === 'string' ? from : '';
 }
 
 function tablePositions({ parts }: CanonicalWeights): number | undefined {

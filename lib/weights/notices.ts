@@ -1,16 +1,19 @@
 /** What a user should know about a plan although nothing is wrong with it. */
-import type { Notice } from '../options.ts';
+import type { MotionVersion, Notice } from '../options.ts';
 import type { OpenedModel } from './identify.ts';
 import { listingText } from './identity.ts';
-import type { PlannedMotion, PlanSources } from './plan.ts';
+import type { PlanSources } from './plan.ts';
 
-/** Notices about networks that are kept from the base, versions that were assumed, tensors that are not used. */
-export function planNotices(sources: PlanSources, motion: PlannedMotion | undefined): Notice[] {
+/**
+ * Notices about networks that are kept from the base, versions that were assumed, tensors that are not used.
+ * `version` is the one that was given for the motion module.
+ */
+export function planNotices(sources: PlanSources, version: MotionVersion | undefined): Notice[] {
   const { base, checkpoint, vae, motion: module } = sources;
   const opened = [base, checkpoint, vae, module].filter((model) => model !== undefined);
   return [
     ...keptNetworks(sources),
-    ...(sources.motion === undefined ? [] : assumedVersion(sources.motion, motion)),
+    ...(sources.motion === undefined ? [] : assumedVersion(sources.motion, version)),
     ...unusedMotion(sources),
     ...[...new Set(opened)].flatMap(unusedTensors),
   ];
@@ -29,11 +32,15 @@ function keptNetworks({ base, checkpoint, vae: separate }: PlanSources): Notice[
   ];
 }
 
-function assumedVersion({ path, identity }: OpenedModel, motion: PlannedMotion | undefined): Notice[] {
-  if (!identity.motion?.assumed || motion?.version !== 'v3') return [];
+function assumedVersion({ path, identity }: OpenedModel, version: MotionVersion | undefined): Notice[] {
+  const found = identity.motion;
+  if (!found?.assumed || version !== undefined) return [];
   const message =
-    `${path} does not say whether it is a v1 or a v3 motion module: it has no position table. It is taken ` +
-    "as v3 with 32 positions; give `version: 'v1'` if it is v1.";
+    found.version === 'v3'
+      ? `${path} does not say whether it is a v1 or a v3 motion module: it has no position table. It is taken ` +
+        "as v3 with 32 positions; give `version: 'v1'` if it is v1."
+      : `${path} does not say whether it is AnimateDiff v2 or AnimateLCM, which diffusers saves alike. It is ` +
+        "taken as v2; give `version: 'animatelcm'` if it is AnimateLCM, which needs few steps.";
   return [{ code: 'motion-version-assumed', message }];
 }
 

@@ -89,7 +89,7 @@ export async function planModel(
     topology,
     ...(planned === undefined ? {} : { motion: planned }),
     prediction: predictionHint(checkpoint ?? base),
-    notices: planNotices(sources, planned),
+    notices: planNotices(sources, options.motionModule?.version),
     bytes: sourceBytes(Object.values(plans)),
   };
 }

@@ -5,9 +5,8 @@
  *
  *   npm run check:full -- [--size 256] [--frames 16] [--steps 2] [--dtype float32,bfloat16] [--rounds 1]
  *                         [--threads N] [--folder DIR] [--python PYTHON] [--patience SECONDS]
+ *   npm run check:full -- --loading    loading with two LoRAs and changing them, see check-loading.mjs
  */
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -15,7 +14,9 @@ import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import { main, ROOT, run, runNode, say } from '../run.mjs';
 import { setup } from '../setup.mjs';
+import { checkLoading } from './check-loading.mjs';
 import { compare, difference, readFloats } from './compare.mjs';
+import { requireAll, writeResult } from './hardware.mjs';
 import { referencePython } from './python.mjs';
 
 const OPTIONS = {
@@ -28,6 +29,7 @@ const OPTIONS = {
   patience: { type: 'string', default: '30' },
   folder: { type: 'string' },
   python: { type: 'string' },
+  loading: { type: 'boolean' },
 };
 
 const CLIP = {
@@ -99,18 +101,6 @@ async function commandLine(job, reference) {
   ).error;
 }
 
-function hardware() {
-  const cpuinfo = readFileSync('/proc/cpuinfo', 'utf8');
-  const flags = /^flags\s*:\s*(.*)$/m.exec(cpuinfo)?.[1]?.split(' ') ?? [];
-  return {
-    cpu: os.cpus()[0]?.model.trim(),
-    cores: os.cpus().length,
-    memoryBytes: os.totalmem(),
-    flags: flags.filter((flag) => /^(avx2|avx512f|avx512_bf16|avx512_fp16|amx_)/.test(flag)),
-    kernel: os.release(),
-  };
-}
-
 function verdicts(dtype, { tokensEqual, errors, ours, ratios }, cliBytes) {
   const limit = LIMITS[dtype];
   return [
@@ -175,6 +165,7 @@ async function checkFull(values, folder) {
     'threads',
     'patience',
   ].map((name) => Number(values[name]));
+  if (values.loading) return await checkLoading({ rounds, threads, patience }, values.dtype, python, folder);
   const files = {
     checkpoint: path.join(folder, 'sd15.safetensors'),
     motionModule: path.join(folder, 'mm_sd_v15_v2.ckpt'),
@@ -184,28 +175,8 @@ async function checkFull(values, folder) {
   for (const dtype of values.dtype.split(',')) {
     results.push(await checkDtype(dtype, { job, rounds }, python, folder));
   }
-  const date = new Date().toISOString().slice(0, 10);
-  const machine = hardware();
-  const slug = machine.cpu
-    .toLowerCase()
-    .replace(/\(r\)|\(tm\)/g, '')
-    .replace(/[^a-z0-9]+/g, '-');
-  const file = path.join(ROOT, 'bench', 'results', `full-check-${date}-${slug}.json`);
-  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
-    cwd: ROOT,
-    encoding: 'utf8',
-  }).trim();
-  const withoutPaths = (key, value) =>
-    ['out', 'checkpoint', 'motionModule', 'tokens'].includes(key) ? undefined : value;
-  await writeFile(
-    file,
-    `${JSON.stringify({ date, commit, hardware: machine, job, results }, withoutPaths, 2)}\n`,
-  );
-  console.log(`\n${path.relative(ROOT, file)}`);
-  const failed = results.flatMap(({ dtype, checks }) =>
-    checks.filter(({ holds }) => !holds).map(({ what }) => `${dtype}: ${what}`),
-  );
-  if (failed.length > 0) throw new Error(`These do not hold: ${failed.join('; ')}`);
+  await writeResult('full-check', { job, results });
+  requireAll(results.map(({ dtype, checks }) => [dtype, checks]));
 }
 
 await main(async () => {

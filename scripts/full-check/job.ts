@@ -33,6 +33,12 @@ export interface Job {
   readonly out: string;
 }
 
+/** What a turn of check-loading.mjs is asked for: the same model with LoRAs, and no clip. */
+export interface LoadingJob
+  extends Pick<Job, 'checkpoint' | 'motionModule' | 'dtype' | 'compat' | 'threads' | 'patience' | 'out'> {
+  readonly loras: readonly { readonly path: string; readonly scale: number }[];
+}
+
 /** Timestep of the UNet calls. */
 export const TIMESTEP = 481;
 

@@ -9,6 +9,7 @@ import copy
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -36,6 +37,13 @@ ATTENTION = r"mid_block\.attentions\.0\..*(to_[qkv]|to_out\.0)"
 SPATIAL = (
     r"mid_block\.(attentions\.0\.(proj_in|proj_out|.*(to_[qkv]|to_out\.0|ff\.net\.0\.proj|ff\.net\.2))"
     r"|resnets\.\d\.conv\d)"
+)
+# What LCM-LoRA has (Luo et al., arXiv 2311.05556): all kinds of layers but the first and the last.
+LCM = (
+    r"mid_block\.(attentions\.0\.(proj_in|proj_out|.*(to_[qkv]|to_out\.0|ff\.net\.0\.proj|ff\.net\.2))"
+    r"|resnets\.\d\.(conv\d|time_emb_proj))"
+    r"|down_blocks\.0\.downsamplers\.0\.conv|up_blocks\.2\.upsamplers\.0\.conv"
+    r"|up_blocks\.3\.resnets\.0\.conv_shortcut"
 )
 TEMPORAL = r"(mid_block|up_blocks\.3)\.motion_modules\.\d\..*(to_[qkv]|to_out\.0)"
 TEXT = r".*(q_proj|v_proj|fc1)"
@@ -189,6 +197,15 @@ def several(pipeline: AnimateDiffPipeline) -> Adapter:
     return save(adapter), 0.6
 
 
+def animatelcm(pipeline: AnimateDiffPipeline) -> Adapter:
+    """AnimateLCM's spatial LoRA, which diffusers loads from kohya's names, with alpha at half of the rank."""
+    unet = copy.deepcopy(pipeline.unet)
+    adapter = kohya(inject(unet, low_rank(unet, LCM), fan_in), "lora_unet", 2.0)
+    pipeline.load_lora_weights(adapter, adapter_name="lcm-lora")
+    pipeline.set_adapters(["lcm-lora"], [0.8])
+    return save(adapter), 0.8
+
+
 # Adapters that a case uses beside its own.
 OTHERS = {"several": (("motion", -0.5),)}
 
@@ -200,6 +217,14 @@ CASES: dict[str, Callable[[AnimateDiffPipeline], Adapter]] = {
     "loha": loha,
     "lokr": lokr,
     "several": several,
+    "animatelcm": animatelcm,
+}
+
+# Cases that are sampled in another way.
+CLIPS = {
+    "animatelcm": replace(
+        CASE, scheduler={"name": "lcm", "originalInferenceSteps": 100}, guidance_scale=1.5, steps=4
+    )
 }
 
 
@@ -210,29 +235,34 @@ def double(pipeline: AnimateDiffPipeline) -> AnimateDiffPipeline:
 
 
 def lora_fixture(
-    name: str, pipeline: AnimateDiffPipeline, adapters: tuple[tuple[str, float], ...], plain: Tensor
+    name: str,
+    case: Case,
+    pipeline: AnimateDiffPipeline,
+    adapters: tuple[tuple[str, float], ...],
+    plain: Tensor,
 ) -> dict[str, float]:
-    result = run(pipeline, CASE, torch.float32)
-    exact = run(double(pipeline), CASE, torch.float64)
+    result = run(pipeline, case, torch.float32)
+    exact = run(double(pipeline), case, torch.float64)
     error = {key: max_abs_error(result[key], exact[key]) for key in ("latents.final", "frames")}
     tensors = {
-        "ids": token_ids(list(CASE.prompts)),
-        "negative_ids": token_ids(list(CASE.negative_prompts)),
+        "ids": token_ids(list(case.prompts)),
+        "negative_ids": token_ids(list(case.negative_prompts)),
         "latents.final": result["latents.final"],
         "frames.sample": result["frames"][:, :, ::7, ::7],
     }
-    settings = {camel_case(key): value for key, value in vars(CASE).items()}
-    settings["seeds"] = [str(seed) for seed in CASE.seeds]
+    settings = {camel_case(key): value for key, value in vars(case).items()}
+    settings["seeds"] = [str(seed) for seed in case.seeds]
     used = [{"file": f"adapter-{adapter}.safetensors", "scale": scale} for adapter, scale in adapters]
     write_fixture(f"lora-{name}", tensors, {**settings, "adapters": used, "float32Error": error})
     return {**error, "effect": max_abs_error(result["frames"], plain)}
 
 
 def lora_fixtures(family: dict[str, Any]) -> None:
-    plain = run(build(CASE, copy.deepcopy(family)), CASE, torch.float32)["frames"]
     for name, prepare in CASES.items():
-        pipeline = build(CASE, copy.deepcopy(family))
+        case = CLIPS.get(name, CASE)
+        plain = run(build(case, copy.deepcopy(family)), case, torch.float32)["frames"]
+        pipeline = build(case, copy.deepcopy(family))
         adapter, scale = prepare(pipeline)
         write_whole(FIXTURES / f"adapter-{name}.safetensors", adapter)
         used = ((name, scale), *OTHERS.get(name, ()))
-        print(name, lora_fixture(name, pipeline, used, plain), flush=True)
+        print(name, lora_fixture(name, case, pipeline, used, plain), flush=True)

@@ -14,6 +14,7 @@ import torch
 from ddim_fixture import ddim_fixture
 from diffusers.utils import logging
 from fixture_file import write_whole
+from long_prompt_fixture import long_prompt_fixture
 from lora_fixtures import lora_fixtures
 from network_fixtures import noise_fixture, text_fixture, unet_fixture, vae_fixture
 from pipeline_fixtures import pipeline_fixtures
@@ -72,6 +73,7 @@ def main() -> None:
     family = read_family("tiny")
     text_fixture(family)
     prompt_fixture(family)
+    long_prompt_fixture(family)
     unet_fixture(family)
     vae_fixture(family)
     noise_fixture()

@@ -6,6 +6,7 @@ as `DDIMScheduler.from_pretrained` takes it from SD 1.5's scheduler configuratio
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from unittest.mock import patch
@@ -119,7 +120,13 @@ def noise_in_float32(shape: tuple[int, ...], dtype: torch.dtype, **named: Any) -
 DRAW = scheduling_ddim.randn_tensor
 
 
-def run(pipeline: Any, case: Case, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+def encode_prompts(encoder: torch.nn.Module, prompts: tuple[str, ...]) -> torch.Tensor:
+    return encode_text(encoder, token_ids(list(prompts)))
+
+
+def run(
+    pipeline: Any, case: Case, dtype: torch.dtype, encode: Callable[..., torch.Tensor] = encode_prompts
+) -> dict[str, torch.Tensor]:
     """Latents at the start, after one step and at the end; frames in [0, 1] as
     [clips, frames, height, width, 3]."""
     prepare = pipeline.prepare_latents
@@ -141,8 +148,8 @@ def run(pipeline: Any, case: Case, dtype: torch.dtype) -> dict[str, torch.Tensor
         patch.object(scheduling_lcm, "randn_tensor", noise_in_float32),
     ):
         pipeline(
-            prompt_embeds=encode_text(pipeline.text_encoder, token_ids(list(case.prompts))),
-            negative_prompt_embeds=encode_text(pipeline.text_encoder, token_ids(list(case.negative_prompts))),
+            prompt_embeds=encode(pipeline.text_encoder, case.prompts),
+            negative_prompt_embeds=encode(pipeline.text_encoder, case.negative_prompts),
             width=case.width,
             height=case.height,
             num_inference_steps=case.steps,

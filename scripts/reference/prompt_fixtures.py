@@ -15,8 +15,8 @@ from diffusers import StableDiffusionPipeline
 from fixture_file import write_fixture
 from network_fixtures import encode_text, noise
 from prompts import BEGIN, END, LENGTH
-from seeded_model import seeded_text_encoder
-from torch import Tensor
+from seeded_model import FIXTURES, seeded_text_encoder
+from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 MERGES = Path(__file__).resolve().parents[2] / "native" / "vocabulary" / "clip-merges.txt.gz"
@@ -83,6 +83,28 @@ def interpolated(start: Tensor, end: Tensor, count: int) -> Tensor:
     return torch.stack([(1 - i / count) * start + i / count * end for i in range(count)])
 
 
+def on_great_circle(start: Tensor, end: Tensor, count: int) -> Tensor:
+    """Frames from `start` to before `end` by the angle between whole tensors (Shoemake, SIGGRAPH 1985)."""
+    cosine = (start.flatten() @ end.flatten()) / (start.norm() * end.norm())
+    angle = torch.arccos(cosine)
+    if cosine.abs() > 0.99:
+        raise ValueError(f"the texts are too near to each other for a test: {cosine}")
+    parts = torch.arange(count) / count * angle
+    return torch.stack([(angle - part).sin() * start + part.sin() * end for part in parts]) / angle.sin()
+
+
+def embedding_files(vectors: Tensor) -> None:
+    """The vectors as AUTOMATIC1111's web UI, the original training code and diffusers save them."""
+    rest = {"string_to_token": {"*": 265}, "name": "<fixture-style>", "step": 500, "sd_checkpoint": None}
+    files = {
+        "embedding-webui.pt": {**rest, "string_to_param": {"*": vectors}},
+        "embedding-original.pt": {**rest, "string_to_param": nn.ParameterDict({"*": nn.Parameter(vectors)})},
+        "embedding-diffusers.bin": {"<fixture-style>": vectors},
+    }
+    for name, content in files.items():
+        torch.save(content, FIXTURES / name)
+
+
 def prompt_fixture(family: dict[str, Any]) -> None:
     clip, encoder = tokenizer(), seeded_text_encoder(family)
     tensors = {f"case.{i}": embed(clip, encoder, chunks) for i, chunks in enumerate(CASES.values())}
@@ -91,6 +113,10 @@ def prompt_fixture(family: dict[str, Any]) -> None:
     tensors["clip_skip_2"] = embed(clip, encoder, [[("a cat", 1)]], 1)
     # Keys at 1 and 3 of 5 frames.
     tensors["travel.lerp"] = torch.cat([cat[None], interpolated(cat, dog, 2), dog[None], dog[None]])
+    end = embed(clip, encoder, [[("one two three, old oak, blue sea", 1)]])
+    circle = on_great_circle(cat.double(), end.double(), 4).float()
+    tensors["travel.slerp"] = torch.cat([circle, end[None]])
     tensors["vectors"] = vectors
+    embedding_files(vectors)
     tensors["inversion"] = inversion(clip, encoder, vectors)
     write_fixture("prompts", tensors, {"prompts": list(CASES)})

@@ -17,7 +17,7 @@ const PERSONALISED = readdirSync(FOLDER).filter(
 /** Files of the hub that the configurations may name, as its repositories have them. */
 const DISTILLED_FILES: Readonly<Record<string, readonly string[]>> = {
   'wangfuyun/AnimateLCM': ['AnimateLCM_sd15_t2v.ckpt', 'AnimateLCM_sd15_t2v_lora.safetensors'],
-  'ByteDance/AnimateDiff-Lightning': [2, 4, 8].map(
+  'ByteDance/AnimateDiff-Lightning': [1, 2, 4, 8].map(
     (steps) => `animatediff_lightning_${steps}step_diffusers.safetensors`,
   ),
 };
@@ -42,6 +42,7 @@ describe('every configuration of a personalised model', () => {
       'animatelcm',
       'film-velvia',
       'ghibli-background',
+      'lightning-1step',
       'lightning-2step',
       'lightning-4step',
       'lightning-8step',
@@ -96,7 +97,7 @@ describe('every configuration of a personalised model', () => {
   });
 
   it('samples distilled modules with the settings that they bring themselves', async () => {
-    for (const steps of [2, 4, 8]) {
+    for (const steps of [1, 2, 4, 8]) {
       const config = await loadConfig(path.join(FOLDER, `lightning-${steps}step.yaml`));
       const { scheduler, guidanceScale } = samplingDefaults({ version: 'lightning', steps });
       assert.deepEqual(

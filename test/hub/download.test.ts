@@ -53,6 +53,22 @@ describe('a download', () => {
     );
   });
 
+  it('keeps everything that came before the connection broke, even if nobody had read it yet', async () => {
+    const part = 20_000;
+    const { server, target, fetch } = await setUp((request, response) => {
+      const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+      response.writeHead(from > 0 ? 206 : 200, { 'content-length': DATA.length - from });
+      response.write(DATA.subarray(from, from + part), () => response.destroy());
+    });
+    // More breaks in a row than there are pauses: each brought something, so none is counted.
+    await fetch();
+    assert.deepEqual(readFileSync(target), DATA);
+    assert.deepEqual(
+      server.requests.map(({ range }) => Number(range?.match(/\d+/)?.[0] ?? 0)),
+      Array.from({ length: DATA.length / part }, (_, index) => index * part),
+    );
+  });
+
   it('goes on where an earlier run left off', async () => {
     const { server, target, partial, fetch } = await setUp((request, response) =>
       serve(DATA, request, response),

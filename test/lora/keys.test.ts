@@ -34,6 +34,8 @@ const layersOf = (all: Shapes, pattern: RegExp, text = false): Layer[] =>
 
 const ATTENTION = layersOf(lists.UNET, /\.attn[12]\.(to_[qkv]|to_out\.0)\./);
 const TRANSFORMERS = layersOf(lists.UNET, /\.attentions\./);
+/** Of LCM-LoRA (Luo et al., arXiv 2311.05556), which AnimateLCM's is too: all but the first and last layers. */
+const LCM = layersOf(lists.UNET, /\.(attentions|resnets|downsamplers|upsamplers)\./);
 const EVERY_LAYER = layersOf(lists.UNET, /./);
 const MOTION = layersOf(lists.MOTION_V2, /\.(to_[qkv]|to_out\.0)\./);
 const TEXT = layersOf(lists.CLIP, /\.(self_attn\.\w+|mlp\.fc[12])\./, true);
@@ -151,6 +153,30 @@ describe('names of adapters for SD 1.5', () => {
         offsets.add(up?.offset).add(down?.offset);
       }
       assert.equal(offsets.size, 2 * layers.length, 'no tensor is used twice');
+    });
+  }
+
+  // What published files have: which layers, under which names, in how many tensors.
+  const published: readonly (readonly [string, number, Naming | undefined, readonly Layer[]])[] = [
+    ['kohya, UNet and text encoder', 792, NAMINGS['kohya, diffusers names'], [...TRANSFORMERS, ...TEXT]],
+    ['kohya with LDM names', 792, NAMINGS['kohya, LDM names'], [...TRANSFORMERS, ...TEXT]],
+    ['AnimateLCM_sd15_t2v_lora', 834, NAMINGS['kohya, diffusers names'], LCM],
+    ['v3_sd15_adapter', 256, PROCESSOR_NAMINGS.AnimateDiff, ATTENTION],
+    ['v2_lora_ZoomIn and its kin', 336, PROCESSOR_NAMINGS.AnimateDiff, MOTION],
+    ['their diffusers versions', 336, PROCESSOR_NAMINGS['diffusers, attention processors'], MOTION],
+  ];
+  for (const [what, tensors, naming, layers] of published) {
+    it(`${what}: ${tensors} tensors, each for its own layer`, async () => {
+      const shapes = new Map(layers.flatMap((layer) => naming?.(layer) ?? []));
+      assert.equal(shapes.size, tensors);
+      const planned = await plan(shapes);
+      assert.deepEqual(planned.notices, []);
+      assert.deepEqual(targetsOf(planned).sort(), layers.map((layer) => `${layer.path}.weight`).sort());
+      const terms = (['unet', 'text_encoder'] as const).flatMap((role) => [...planned.terms[role].values()]);
+      const sources = terms.flat().flatMap(({ factors, alpha }) => [...factors, alpha]);
+      const offsets = sources.filter((source) => source !== undefined).map(({ offset }) => offset);
+      assert.equal(new Set(offsets).size, offsets.length, 'no tensor is used twice');
+      assert.equal(offsets.length, tensors, 'none is left out');
     });
   }
 

@@ -6,6 +6,7 @@ import type { GenerateOptions } from '../../lib/options.ts';
 import { buildRequest } from '../../lib/request.ts';
 import { planEmbeddings } from '../../lib/weights/embeddings.ts';
 import { type TinyEngine, tinyEngine } from '../support/engine.ts';
+import { REFERENCE_FOLDER } from '../support/family.ts';
 import { loadFixture } from '../support/load-fixture.ts';
 import { writeSafetensors } from '../support/safetensors-writer.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -58,15 +59,29 @@ describe('text embeddings equal transformers and diffusers', () => {
     assert.deepEqual(await embeddings({ prompt: 'a red fox, at sea' }), plain);
   });
 
-  it('of a textual inversion with three vectors', async () => {
-    const file = path.join(temporaryFolder(), 'style.safetensors');
-    const vectors = () => fixture.float32('vectors');
-    writeSafetensors(file, [floatTensor('<fixture-style>', [3, 32], 'F32', vectors)]);
-    const { vocabSize } = family.config;
-    const planned = await planEmbeddings([{ path: file }], tiny.plan.plans.text_encoder, [], vocabSize);
-    const recipes = planned.plan?.recipes.filter((recipe) => recipe.kind === 'copy' && recipe.appended);
-    await tiny.engine.rebind('text_encoder', recipes ?? []);
-    const data = await embeddings({ prompt: 'a <Fixture-STYLE> cat' }, { embeddings: planned.embeddings });
-    assertClose('textual inversion', data, fixture.float32('inversion'), TOLERANCE);
+  it('on the great circle between key frames', async () => {
+    const prompt = { 0: 'a cat', 4: 'one two three, old oak, blue sea' };
+    const data = await embeddings({ prompt, frames: FRAMES, promptInterpolation: 'slerp' });
+    assertClose('slerp', data, fixture.float32('travel.slerp'), TOLERANCE);
   });
+
+  const safetensors = path.join(temporaryFolder(), 'style.safetensors');
+  const layouts = [
+    ['diffusers .safetensors', safetensors],
+    ['diffusers .bin', path.join(REFERENCE_FOLDER, 'embedding-diffusers.bin')],
+    ['web UI .pt', path.join(REFERENCE_FOLDER, 'embedding-webui.pt')],
+    ['original .pt', path.join(REFERENCE_FOLDER, 'embedding-original.pt')],
+  ] as const;
+  for (const [layout, file] of layouts) {
+    it(`of a textual inversion with three vectors, ${layout}`, async () => {
+      const vectors = () => fixture.float32('vectors');
+      writeSafetensors(safetensors, [floatTensor('<fixture-style>', [3, 32], 'F32', vectors)]);
+      const { vocabSize } = family.config;
+      const planned = await planEmbeddings([{ path: file }], tiny.plan.plans.text_encoder, [], vocabSize);
+      const recipes = planned.plan?.recipes.filter((recipe) => recipe.kind === 'copy' && recipe.appended);
+      await tiny.engine.rebind('text_encoder', recipes ?? []);
+      const data = await embeddings({ prompt: 'a <Fixture-STYLE> cat' }, { embeddings: planned.embeddings });
+      assertClose(layout, data, fixture.float32('inversion'), TOLERANCE);
+    });
+  }
 });

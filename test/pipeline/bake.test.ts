@@ -1,5 +1,6 @@
 /** `bake` to one safetensors file: its names are those of published files, and it gives the frames of its maker. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
@@ -7,6 +8,7 @@ import type { BakeLayout, LoadOptions, MotionVersion } from '../../lib/options.t
 import { inspectPath } from '../../lib/weights/identify.ts';
 import { readSafetensors } from '../../lib/weights/safetensors.ts';
 import { tensorBytes } from '../../lib/weights/shapes.ts';
+import { readTorchScript } from '../../lib/weights/torchscript.ts';
 import type { TensorSource } from '../../lib/weights/types.ts';
 import { ATTENTION, writeLora } from '../lora/support/adapters.ts';
 import { loadTiny, SMALL, tinyFiles } from '../support/pipeline.ts';
@@ -49,6 +51,13 @@ const bytesOf = (file: string, source: TensorSource | undefined) => {
   return readFileSync(file).subarray(source.offset, source.offset + tensorBytes(source));
 };
 
+/** Names, element types, shapes and hashes of all tensors. */
+async function contents(file: string) {
+  const { tensors } = file.endsWith('.pt') ? await readTorchScript(file) : await readSafetensors(file);
+  const hash = (source: TensorSource) => createHash('sha256').update(bytesOf(file, source)).digest('hex');
+  return Array.from(tensors, ([name, source]) => [name, source.dtype, source.shape, hash(source)]);
+}
+
 describe('a baked safetensors file gives the frames of the pipeline that wrote it, bit by bit', () => {
   const cases: readonly (readonly [string, BakeLayout, Partial<LoadOptions>])[] = [
     ['v2 with LoRA and VAE', 'ldm', { loras: [{ path: lora, scale: 0.7 }], vae }],
@@ -78,6 +87,31 @@ describe('a baked safetensors file gives the frames of the pipeline that wrote i
       }
     });
   }
+
+  for (const [dtype, name, layout] of [
+    ['bfloat16', 'half.safetensors', 'diffusers'],
+    ['float16', 'half.pt', 'torchscript'],
+  ] as const) {
+    it(`with another element type it is what a pipeline of that type writes: ${dtype}, ${layout} layout`, async () => {
+      const [file, wanted] = [at(name), at(name)];
+      const loras = [{ path: lora, scale: 0.7 }];
+      await bake({ dtype, loras }, wanted, layout);
+      await using pipe = await loadTiny();
+      await pipe.setLoras(loras);
+      const before = await pipe.generate(SMALL);
+      await pipe.bake(file, { layout, dtype });
+      assert.deepEqual(await contents(file), await contents(wanted));
+      assert.deepEqual((await pipe.generate(SMALL)).data, before.data);
+    });
+  }
+
+  it('refuses an element type that it does not know', async () => {
+    await using pipe = await loadTiny();
+    await assert.rejects(pipe.bake(at('a.pt'), { dtype: 'int8' as 'float16' }), {
+      code: 'ERR_INVALID_ARGUMENT',
+      message: /'float32', 'bfloat16', 'float16' for `dtype`, got 'int8'/,
+    });
+  });
 
   it('without a motion module it takes another one', async () => {
     const file = at('still.safetensors');

@@ -53,13 +53,26 @@ describe('a pipeline with a textual inversion', () => {
     );
   });
 
-  for (const [what, shape, code] of [
-    ['one for Stable Diffusion 2', [2, 1024], 'ERR_UNSUPPORTED_MODEL'],
-    ['more vectors than a prompt has tokens', [76, 32], 'ERR_UNSUPPORTED_MODEL'],
+  for (const [what, shapes, message] of [
+    [
+      'one for Stable Diffusion 2',
+      { emb_params: [2, 1024] },
+      /a textual inversion for Stable Diffusion 2 and/,
+    ],
+    [
+      'one for SDXL',
+      { clip_l: [2, 768], clip_g: [2, 1280] },
+      /a textual inversion for SDXL and does not fit/,
+    ],
+    ['more vectors than a prompt has tokens', { emb_params: [76, 32] }, /1 to 75 vectors of width 32/],
   ] as const) {
     it(`refuses ${what}`, async () => {
-      const file = writeEmbedding(`${what}.safetensors`, shape);
-      await assert.rejects(loadTiny({ embeddings: [file] }), { code });
+      const file = path.join(folder, `${what}.safetensors`);
+      const tensors = Object.entries(shapes).map(([name, shape]) =>
+        floatTensor(name, shape, 'F32', () => new Float32Array(shape[0] * shape[1])),
+      );
+      writeSafetensors(file, tensors);
+      await assert.rejects(loadTiny({ embeddings: [file] }), { code: 'ERR_UNSUPPORTED_MODEL', message });
     });
   }
 

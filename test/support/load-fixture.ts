@@ -35,7 +35,8 @@ export interface TextAbout {
 
 /**
  * About `prompts`: `case.<i>` [chunks * 77, 32] for prompt i; `clip_skip_2` [77, 32] of `a cat`; `travel.lerp`
- * [5, 77, 32] from `a cat` at 1 to `a dog` at 3; `vectors` [3, 32] and `inversion` [77, 32] of `a <fixture-style> cat`.
+ * [5, 77, 32] from `a cat` at 1 to `a dog` at 3; `travel.slerp` [5, 77, 32] from `a cat` to `one two three, old oak, blue
+ * sea`; `vectors` [3, 32] and `inversion` [77, 32] of `a <fixture-style> cat`.
  */
 export interface PromptsAbout {
   readonly prompts: readonly string[];
@@ -136,10 +137,16 @@ export interface LoraAbout extends PipelineAbout {
   readonly adapters: readonly { readonly file: string; readonly scale: number }[];
 }
 
+/** About `long-prompt`: `latents.final` and `frames.sample` of a clip with a prompt of two chunks. */
+export interface LongPromptAbout extends PipelineAbout {
+  readonly clipSkip: number;
+}
+
 /** The type of each fixture's JSON document. */
 interface Abouts {
   readonly 'text-encoder': TextAbout;
   readonly prompts: PromptsAbout;
+  readonly 'long-prompt': LongPromptAbout;
   readonly unet: UNetAbout;
   readonly vae: VaeAbout;
   readonly noise: NoiseAbout;

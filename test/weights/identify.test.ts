@@ -121,12 +121,30 @@ const files: readonly (readonly [what: string, shapes: Shapes, facts: Facts])[] 
   [
     'a textual inversion',
     new Map([['emb_params', [2, 768]]]),
-    { kind: 'textual-inversion', usableAs: ['embeddings'] },
+    { kind: 'textual-inversion', architecture: 'sd15', usableAs: ['embeddings'] },
   ],
   [
     'a diffusers textual inversion',
     new Map([['<cat-toy>', [768]]]),
     { kind: 'textual-inversion', usableAs: ['embeddings'] },
+  ],
+  [
+    'a textual inversion for Stable Diffusion 2',
+    new Map([['emb_params', [2, 1024]]]),
+    { kind: 'textual-inversion', architecture: 'sd2', usableAs: [] },
+  ],
+  [
+    'one in the layout of the web UI',
+    new Map([['string_to_param.*', [2, 1024]]]),
+    { kind: 'textual-inversion', architecture: 'sd2', usableAs: [] },
+  ],
+  [
+    'a textual inversion for SDXL',
+    new Map([
+      ['clip_l', [2, 768]],
+      ['clip_g', [2, 1280]],
+    ]),
+    { kind: 'textual-inversion', architecture: 'sdxl', usableAs: [] },
   ],
   [
     'Flux',
@@ -201,6 +219,32 @@ describe('inspectPath', () => {
     const report = await inspectShapes(lists.withoutPositions(lists.MOTION_V3));
     assert.deepEqual(report.motion, { version: 'v3', maxFrames: 32, stated: false, assumed: true });
   });
+
+  // diffusers saves AnimateLCM with the names, the shapes and the 32 positions of v2.
+  for (const [what, name, config, version, assumed] of [
+    ['a folder of its name', 'AnimateLCM', {}, 'animatelcm', false],
+    [
+      'its repository in the hub cache',
+      'models--wangfuyun--AnimateLCM/snapshots/0a1b',
+      {},
+      'animatelcm',
+      false,
+    ],
+    ['a copy that remembers it', 'copy', { _name_or_path: 'wangfuyun/AnimateLCM' }, 'animatelcm', false],
+    ['the repository of v2', 'animatediff-motion-adapter-v1-5-2', {}, 'v2', false],
+    ['a folder that says nothing', 'adapter', {}, 'v2', true],
+  ] as const) {
+    it(`tells AnimateLCM in diffusers layout by ${what}`, async () => {
+      const report = await inspectPath(
+        models.writeComponent(path.join(fresh(), name), lists.MOTION_ADAPTER_V2, {
+          motion_max_seq_length: 32,
+          use_motion_mid_block: true,
+          ...config,
+        }),
+      );
+      assert.deepEqual(report.motion, { version, maxFrames: 32, stated: true, assumed });
+    });
+  }
 
   it('reads diffusers folders, also of a single component', async () => {
     const pipeline = models.writePipeline(fresh(), {

@@ -191,6 +191,11 @@ describe('planModel', () => {
     );
     const given = await planModel({ base: BASE, motionModule: { path: bare, version: 'v1' } });
     assert.deepEqual([given.motion?.version, given.motion?.maxFrames, given.notices], ['v1', 24, []]);
+    const adapter = write('adapter', lists.MOTION_ADAPTER_V2);
+    const second = await planModel({ base: BASE, motionModule: { path: adapter } });
+    assert.deepEqual([second.motion?.version, noticeCodes(second)], ['v2', ['motion-version-assumed']]);
+    const lcm = await planModel({ base: BASE, motionModule: { path: adapter, version: 'animatelcm' } });
+    assert.deepEqual([lcm.motion?.version, lcm.notices], ['animatelcm', []]);
     const kept = await planModel({
       base: BASE,
       motionModule: { path: write('v3', lists.MOTION_V3), version: 'v1' },

@@ -6,6 +6,14 @@ import { type Flags, MODEL_FLAGS, yargsOptions } from '../flags.ts';
 import { createReport } from '../report.ts';
 import type { FlagValues } from '../request.ts';
 
+const BAKED_MODEL_FLAGS: Flags = {
+  ...MODEL_FLAGS,
+  dtype: {
+    ...MODEL_FLAGS.dtype,
+    describe: 'Of the weights that are written; default auto: float32 on the CPU, float16 on CUDA',
+  },
+};
+
 const BAKE_FLAGS: Flags = {
   out: { describe: 'File to write, such as model.pt or model.safetensors', kind: 'path', alias: 'o' },
   layout: {
@@ -14,7 +22,7 @@ const BAKE_FLAGS: Flags = {
   },
 };
 
-export const BAKE_COMMAND_FLAGS = { ...MODEL_FLAGS, ...BAKE_FLAGS };
+export const BAKE_COMMAND_FLAGS = { ...BAKED_MODEL_FLAGS, ...BAKE_FLAGS };
 
 async function bake(values: GlobalFlags & FlagValues, context: Context): Promise<void> {
   const [
@@ -66,7 +74,7 @@ export function bakeCommand(context: Context): CommandModule<GlobalFlags, Global
     builder: (yargs) =>
       yargs
         .positional('config', { describe: 'YAML configuration, of which the model is used', type: 'string' })
-        .options(yargsOptions(MODEL_FLAGS, 'Model:'))
+        .options(yargsOptions(BAKED_MODEL_FLAGS, 'Model:'))
         .options(yargsOptions(BAKE_FLAGS, 'Files:'))
         .example([
           ['$0 bake --base sd15.safetensors --motion-module mm_sd_v15_v2.ckpt --out cat.pt', 'Bake a model'],

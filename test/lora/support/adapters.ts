@@ -25,7 +25,8 @@ export interface Layer {
 
 const family = readFamily('tiny');
 
-function layersOf(role: Layer['role'], parameters: readonly Parameter[], pattern: RegExp): Layer[] {
+/** Layers of a network whose canonical path fits. */
+export function layersOf(role: Layer['role'], parameters: readonly Parameter[], pattern: RegExp): Layer[] {
   return parameters.flatMap(([name, shape]) => {
     const layer = name.replace(/\.weight$/, '');
     return name.endsWith('.weight') && shape.length > 1 && pattern.test(layer)

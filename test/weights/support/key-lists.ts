@@ -56,6 +56,7 @@ export const MOTION_V3 = withoutMiddle(MOTION_V2);
 export const MOTION_V1 = withPositions(MOTION_V3, 24);
 export const MOTION_LCM = withoutPositions(MOTION_V2);
 export const MOTION_ADAPTER_V3 = withoutMiddle(MOTION_ADAPTER_V2);
+export const MOTION_ADAPTER_V1 = withPositions(MOTION_ADAPTER_V3, 24);
 
 /** In LDM layout; the VAE's attention layers are 1×1 convolutions there. */
 export const LDM_UNET_SHAPES: Shapes = new Map(

@@ -85,10 +85,13 @@ const renameMotion = (shapes: Shapes, to: (name: string) => string): Shapes =>
 /** SDXL has three levels, with up blocks of 1280, 640 and 320 channels; HotshotXL the same blocks under other names. */
 const withThreeLevels = (shapes: Shapes): Shapes =>
   new Map([...shapes].filter(([name]) => !/^(down_blocks\.3|up_blocks\.3)\./.test(name)));
-export const MOTION_SDXL = lists.replaced(withThreeLevels(lists.MOTION_V3), (name, shape) => {
-  if (name.startsWith('up_blocks.1.')) return shape.map((size) => (size >= 640 ? size / 2 : size));
-  return name.startsWith('up_blocks.2.') ? shape.map((size) => (size >= 320 ? size / 2 : size)) : shape;
-});
+const withWidthsOfSdxl = (shapes: Shapes): Shapes =>
+  lists.replaced(withThreeLevels(shapes), (name, shape) => {
+    if (name.startsWith('up_blocks.1.')) return shape.map((size) => (size >= 640 ? size / 2 : size));
+    return name.startsWith('up_blocks.2.') ? shape.map((size) => (size >= 320 ? size / 2 : size)) : shape;
+  });
+export const MOTION_SDXL = withWidthsOfSdxl(lists.MOTION_V3);
+export const MOTION_ADAPTER_SDXL = withWidthsOfSdxl(lists.MOTION_ADAPTER_V3);
 export const MOTION_HOTSHOT = renameMotion(lists.withPositions(MOTION_SDXL, 24), (name) =>
   name
     .replace(/motion_modules\.(\d)\.temporal_transformer/, 'temporal_attentions.$1')
