@@ -30,9 +30,9 @@ def clip_tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
 
 
-def write_configs(folder: Path) -> dict[str, Any]:
+def write_configs(folder: Path, name: str = "sd15") -> dict[str, Any]:
     """Writes the configurations that the loaders look for. Returns the whole family."""
-    family = read_family("sd15")
+    family = read_family(name)
     sections = {name: family[name] for name in ("unet", "vae", "text_encoder")}
     for name, config in {**sections, "motion": family["motion"]["v2"]}.items():
         (folder / name).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
 /** The Python that runs the reference: one that was given, or a private environment with pinned packages. */
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -12,6 +13,8 @@ const PACKAGES = [
   'safetensors==0.8.0',
   'accelerate==1.15.0',
   'numpy==2.4.6',
+  // LoRAs in diffusers.
+  'peft==0.21.2',
 ];
 
 /** Path of the interpreter; fetches the packages once. */
@@ -21,7 +24,8 @@ export async function referencePython(given) {
   const { cacheFolder, python } = readEnvironment();
   const folder = path.join(cacheFolder, 'reference');
   const interpreter = path.join(folder, 'bin', 'python');
-  const done = path.join(folder, 'complete');
+  const list = createHash('sha256').update(PACKAGES.join('\n')).digest('hex').slice(0, 8);
+  const done = path.join(folder, `complete-${list}`);
   if (existsSync(done)) return interpreter;
   say(`fetching ${PACKAGES.join(', ')} into ${folder}`);
   await mkdir(cacheFolder, { recursive: true });
