@@ -2,6 +2,7 @@
 import os from 'node:os';
 import { parseArgs } from 'node:util';
 import type { EngineDtype } from '../lib/load.ts';
+import type { Compat } from '../lib/options.ts';
 import type { FamilyName } from '../test/support/family.ts';
 import { PARTS } from './measures.ts';
 import { PEERS, type PeerName } from './sides.ts';
@@ -15,6 +16,7 @@ const OPTIONS = {
   steps: { type: 'string', default: '4' },
   threads: { type: 'string' },
   dtype: { type: 'string', default: 'auto' },
+  compat: { type: 'string', default: 'diffusers' },
   against: { type: 'string', default: 'diffusers,diffusers-bf16,compile' },
   sdcpp: { type: 'string' },
   only: { type: 'string', default: PARTS.join(',') },
@@ -39,6 +41,8 @@ export interface Flags {
   readonly threads: readonly number[];
   readonly steps: number;
   readonly dtype: readonly (EngineDtype | 'auto')[];
+  /** Stock diffusers by default, since its users have no other; with `original` its norms are replaced. */
+  readonly compat: Compat;
   readonly against: readonly PeerName[];
   /** Path of stable-diffusion.cpp's `sd-cli`. */
   readonly sdcpp?: string;
@@ -123,6 +127,7 @@ export function readFlags(args: readonly string[], cores = os.availableParalleli
     threads: list('threads'),
     steps: count('steps', values.steps),
     dtype: choices('dtype', values.dtype, ['auto', 'float32', 'bfloat16', 'float16']),
+    compat: choice('compat', values.compat, ['diffusers', 'original']),
     against: asked ? against : [...against, 'sdcpp'],
     only: choices('only', values.only, PARTS),
     rounds: count('rounds', values.rounds),

@@ -12,8 +12,6 @@ const CLIP = {
   negativePrompt: 'blurry, low quality',
   seed: '10788741199826055526',
   guidanceScale: 7.5,
-  // Stock diffusers, since its users have no other.
-  compat: 'diffusers',
 } as const;
 
 export interface WorkShape extends Shape {
@@ -35,12 +33,12 @@ export function baseShape(flags: Pick<Flags, 'size' | 'frames' | 'batch' | 'thre
 
 /** Writes what the work needs into a folder. */
 export function prepareWork(folder: string, flags: Flags, shape: WorkShape): Work {
-  const { family, device, calls, patience } = flags;
+  const { family, device, compat, calls, patience } = flags;
   return {
     ...writeModel(folder, family),
     ...CLIP,
     ...shape,
-    ...{ family, device, calls, patience },
+    ...{ family, device, compat, calls, patience },
     latentScale: latentScale(readFamily(family)),
     inputs: writeInputs(folder, family, shape),
   };
