@@ -1,5 +1,6 @@
 /** The benchmark itself: proves that all sides compute the same, then lets them work in turn. */
 import path from 'node:path';
+import { waitForQuiet } from '../scripts/full-check/meter.ts';
 import { runDemo } from './demo.ts';
 import { chooseReference, type Kept, type Proof, prove } from './equality.ts';
 import type { Flags } from './flags.ts';
@@ -97,7 +98,10 @@ class Rounds {
     }
     if (needs(fresh, 'fresh') && entry.side.runner !== 'sdcpp') {
       const request = { tasks: ['clip'] as const, fresh: true };
-      const answer = await this.#turn(entry.side, `fresh ${number}`, request, { ...work, steps: 1 });
+      // A process that is timed from its start waits for nothing, so that this one does.
+      await waitForQuiet(work.patience);
+      const alone = { ...work, steps: 1, patience: 0 };
+      const answer = await this.#turn(entry.side, `fresh ${number}`, request, alone);
       add(entry, answer.values, fresh);
     }
   }
@@ -105,6 +109,7 @@ class Rounds {
   /** Of this package in its own element type, and of diffusers with its defaults. */
   async demo(entry: Entry, number: number): Promise<void> {
     const { folder, programs, work, say } = this.#bench;
+    await waitForQuiet(work.patience);
     say(`demo ${number}: ${entry.side.name}`);
     const out = path.join(folder, `demo-${number}-${entry.side.name}`);
     add(entry, { demo: [await runDemo(entry.side, { threads: work.threads, out }, programs)] }, ['demo']);

@@ -1,5 +1,6 @@
 /** Cost against work: one dimension at a time is changed, and every point is a process of its own. */
 import path from 'node:path';
+import { waitForQuiet } from '../scripts/full-check/meter.ts';
 import { type Family, readFamily } from '../test/support/family.ts';
 import type { Flags } from './flags.ts';
 import type { Answer, Work } from './job.ts';
@@ -70,6 +71,7 @@ class Points {
     for (let round = 0; round < flags.rounds; round += 1) {
       const out = path.join(folder, name.replaceAll(/[ ,]+/g, '-'));
       const request = { tasks: ['clip'] as const, fresh: true, out };
+      await waitForQuiet(work.patience);
       answers.push(await runTurn(ourSide(flags.dtype[0] ?? 'auto'), work, request, {}));
     }
     this.last = answers.at(-1);

@@ -14,14 +14,17 @@ const started = performance.now();
 const pipe = await AnimateDiff.load({ base, motionModule, dtype, compat, threads, device });
 const load = (performance.now() - started) / 1000;
 
-/** Seconds since 1970 at which each step was done. */
+/** Seconds since 1970 at which the text was encoded, and each step was done. */
+let begun;
 const marks = [];
 await pipe.generate({
   prompt: Array.from({ length: batch }, () => prompt),
   seed: Array.from({ length: batch }, (_, index) => BigInt(seed) + BigInt(index)),
   ...{ negativePrompt, frames, steps, guidanceScale, width: size, height: size, promptSyntax: 'plain' },
   onProgress: ({ phase, step }) => {
-    if (phase === 'sample' && step > 0) marks.push(Date.now() / 1000);
+    if (step === 0) return;
+    if (phase === 'text') begun = Date.now() / 1000;
+    if (phase === 'sample') marks.push(Date.now() / 1000);
   },
 });
 const done = Date.now() / 1000;
@@ -32,7 +35,7 @@ await pipe.close();
 const { user, system } = process.cpuUsage();
 const answer = {
   versions: { libtorch: libtorch.version, node: process.versions.node },
-  ...{ threads, dtype: used, weights, cpu: (user + system) / 1e6, firstStepAt: marks[0] },
+  ...{ threads, dtype: used, weights, cpu: (user + system) / 1e6, firstStep: { begun, done: marks[0] } },
   values: {
     load: [{ value: load }],
     step: marks.slice(1).map((mark, index) => ({ value: mark - marks[index] })),

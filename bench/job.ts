@@ -81,7 +81,7 @@ export interface Answer {
   readonly weights: number;
   /** CPU seconds of the whole process. */
   readonly cpu: number;
-  /** Seconds since 1970 at which the first sampling step of a fresh process was done. */
-  readonly firstStepAt?: number;
+  /** Seconds since 1970 at which the first sampling step of a fresh process began and was done. */
+  readonly firstStep?: { readonly begun: number; readonly done: number };
   readonly values: Readonly<Partial<Record<Measure, readonly Value[]>>>;
 }

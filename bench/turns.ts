@@ -38,13 +38,16 @@ export interface Finished {
   readonly output: string;
 }
 
+/** transformers warns of models that nobody uses here. */
+const QUIET = { TRANSFORMERS_VERBOSITY: 'error' };
+
 /** Runs a program to its end; its messages go to stderr, and its standard output comes back. */
 export async function runProgram(
   command: string,
   args: readonly string[],
   { threads }: Pick<Work, 'threads'>,
 ): Promise<Finished> {
-  const env = { ...process.env, OMP_NUM_THREADS: String(threads), HF_HUB_OFFLINE: '1' };
+  const env = { ...process.env, OMP_NUM_THREADS: String(threads), HF_HUB_OFFLINE: '1', ...QUIET };
   const [startedAt, clock, machine] = [Date.now() / 1000, performance.now(), machineSeconds()];
   const child = spawn(command, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] });
   const chunks: Buffer[] = [];
@@ -77,12 +80,16 @@ function command(side: Side, fresh: boolean, { python }: Programs): readonly [st
   return [python, 'bench/peers/turn.py'];
 }
 
-/** The values that only the starting side can take: those of a whole process. */
-function processValues(answer: Answer, finished: Finished): Answer['values'] {
-  if (answer.firstStepAt === undefined) return {};
+/** Adds what only the starting side can know: when the process began, and what others took while it ran. */
+function wholeProcess(answer: Answer, finished: Finished): Answer['values'] {
+  if (answer.firstStep === undefined) return answer.values;
   const foreign = foreignShare(finished, answer.cpu);
-  const coldStart: Value = { value: answer.firstStepAt - finished.startedAt, foreign };
-  return { coldStart: [coldStart] };
+  const since = (moment: number): Value[] => [{ value: moment - finished.startedAt }];
+  const { begun, done } = answer.firstStep;
+  const values = { ...answer.values, coldStart: since(begun), coldStep: since(done) };
+  return Object.fromEntries(
+    Object.entries(values).map(([name, list]) => [name, list.map((each) => ({ foreign, ...each }))]),
+  );
 }
 
 /** One process of a side, from start to end. */
@@ -100,5 +107,5 @@ export async function runTurn(
   const [program, ...args] = command(side, fresh, programs);
   const finished = await runProgram(program, [...args, file], work);
   const answer = JSON.parse(readFileSync(path.join(out, 'answer.json'), 'utf8')) as Answer;
-  return { ...answer, values: { ...answer.values, ...processValues(answer, finished) } };
+  return { ...answer, values: fresh ? wholeProcess(answer, finished) : answer.values };
 }

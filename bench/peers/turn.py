@@ -87,7 +87,9 @@ def noise(job: Job) -> torch.Tensor:
 def make_clip(pipeline: Any, job: Job, **changes: Any) -> dict[str, Any]:
     """A clip or a batch of them, and the moments (seconds since 1970) at which each step was done."""
     marks: list[float] = []
+    begun: list[float] = []
     states: list[torch.Tensor] = []
+    hook = pipeline.unet.register_forward_pre_hook(lambda *_: begun.append(time.time()))
 
     def after_step(_pipeline: Any, _step: int, _timestep: int, state: dict[str, Any]) -> dict[str, Any]:
         synchronize(job)
@@ -115,7 +117,9 @@ def make_clip(pipeline: Any, job: Job, **changes: Any) -> dict[str, Any]:
             **options,
         ),
     )
+    hook.remove()
     return {
+        "begun": begun[0],
         "ended": time.time(),
         "marks": marks,
         "sample": sample,
@@ -129,8 +133,8 @@ def later_steps(made: dict[str, Any]) -> list[dict[str, float]]:
     return [{"value": step, "foreign": foreign} for step in np.diff(made["marks"]).tolist()]
 
 
-def clip(pipeline: Any, job: Job, values: Values) -> float:
-    """Returns when the first step was done."""
+def clip(pipeline: Any, job: Job, values: Values) -> dict[str, float]:
+    """Returns when the first step began and was done."""
     if not job["fresh"]:
         make_clip(pipeline, job, num_inference_steps=1)
     made = make_clip(pipeline, job)
@@ -142,7 +146,7 @@ def clip(pipeline: Any, job: Job, values: Values) -> float:
     if job["keep"]:
         save(job, "latents", made["latents"])
         save(job, "pictures", made["pictures"])
-    return made["marks"][0]
+    return {"begun": made["begun"], "done": made["marks"][0]}
 
 
 def unguided(pipeline: Any, job: Job, values: Values) -> None:
@@ -201,7 +205,7 @@ def turn(job: Job) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "dtype": job["dtype"],
         "weights": weights,
-        "firstStepAt": first_step,
+        "firstStep": first_step,
         "values": values,
     }
     if job["device"] == "cuda":
