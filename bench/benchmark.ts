@@ -167,6 +167,7 @@ export async function runBenchmark(bench: Bench): Promise<BenchResult> {
   }
   return {
     kind: 'bench',
+    parts: bench.flags.only,
     ...circumstances(bench.work, bench.flags.rounds, rounds.accelerator),
     proofs,
     sides: entries.map(sideResult),

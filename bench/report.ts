@@ -2,6 +2,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { curvesChart, ratioChart, subtitle } from './charts.ts';
+import { TENSORS } from './job.ts';
+import { PARTS } from './measures.ts';
 import { type BenchResult, type CurvesResult, type Result, readResults } from './results.ts';
 import { sideTitle } from './sides.ts';
 import {
@@ -26,6 +28,11 @@ function newest<R extends Result>(results: readonly { readonly file: string; rea
   return [...new Map(real.map((each) => [each.result.settings.device, each])).values()];
 }
 
+/** A run of some parts answers a question of the moment, and stays out of the page. */
+function isWhole({ parts }: BenchResult): boolean {
+  return PARTS.every((part) => parts.includes(part));
+}
+
 interface Section {
   readonly text: readonly string[];
   /** File name and content. */
@@ -37,14 +44,21 @@ function versionsOf({ sides }: BenchResult): string {
   return [...versions].map(([name, version]) => `${name} ${version}`).join(', ');
 }
 
-/** Errors of every side from the reference. */
-function equality({ proofs }: BenchResult): string {
+/** Errors of every side from the reference, a line each. */
+function equality({ proofs }: BenchResult): readonly string[] {
   const [first] = proofs;
-  if (first === undefined) return '';
-  const parts = proofs.map(
-    ({ side, tensor, difference }) => `${side} ${tensor} ${difference.relative.toExponential(1)}`,
-  );
-  return `Error (root mean square) relative to ${first.reference}: ${parts.join(', ')}.`;
+  if (first === undefined) return [];
+  const sides = [...new Set(proofs.map(({ side }) => side))];
+  const rows = sides.map((name) => [
+    name,
+    ...proofs
+      .filter(({ side }) => side === name)
+      .map(({ difference }) => difference.relative.toExponential(1)),
+  ]);
+  return [
+    `Errors (root mean square) relative to ${first.reference}:`,
+    markdownTable([['', ...TENSORS], ...rows]),
+  ];
 }
 
 function benchSection(file: string, result: BenchResult): Section {
@@ -52,7 +66,7 @@ function benchSection(file: string, result: BenchResult): Section {
   const plots = new Map<string, string>();
   const text = [
     `## ${device === 'cpu' ? 'CPU' : 'CUDA'}`,
-    `${subtitle(result)}; ${steps} steps, medians of ${rounds} rounds. ${versionsOf(result)}. [\`${file}\`](results/${file})`,
+    `${subtitle(result)}; ${steps} steps, medians of ${rounds} ${rounds === 1 ? 'round' : 'rounds'}. ${versionsOf(result)}. [\`${file}\`](results/${file})`,
     markdownTable(valueTable(result)),
   ];
   for (const ours of result.sides.filter(isOurs)) {
@@ -66,8 +80,8 @@ function benchSection(file: string, result: BenchResult): Section {
       text.push(`Half of a guided step takes ${formatRatio(unguided)} as long as a step without guidance.`);
   }
   const disturbed = result.sides.map((side) => `${side.name} ${(100 * foreignShare(side)).toFixed(0)} %`);
-  text.push(equality(result), `CPU that other processes took, at most: ${disturbed.join(', ')}.`);
-  return { text: text.filter((paragraph) => paragraph !== ''), plots };
+  text.push(...equality(result), `CPU that other processes took, at most: ${disturbed.join(', ')}.`);
+  return { text, plots };
 }
 
 function curvesSection(file: string, result: CurvesResult): Section {
@@ -90,7 +104,9 @@ export function replaceResults(page: string, text: string): string {
 /** Returns the paths of the files that were written. */
 export function writeReport(): readonly string[] {
   const sections = [
-    ...newest(readResults('bench')).map(({ file, result }) => benchSection(file, result)),
+    ...newest(readResults('bench').filter(({ result }) => isWhole(result))).map(({ file, result }) =>
+      benchSection(file, result),
+    ),
     ...newest(readResults('curves')).map(({ file, result }) => curvesSection(file, result)),
   ];
   mkdirSync(PLOTS, { recursive: true });

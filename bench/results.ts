@@ -34,6 +34,8 @@ export interface SideResult {
 
 export interface BenchResult extends Circumstances {
   readonly kind: 'bench';
+  /** What was measured, as `--only` names it. */
+  readonly parts: readonly string[];
   /** Empty when this package ran alone in one element type. */
   readonly proofs: readonly Proof[];
   /** This package first. */
