@@ -11,11 +11,11 @@ def compile_networks(pipeline: Any, device: str) -> None:
         import torch._inductor.config as inductor
 
         inductor.freezing = True
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"dynamic": False}
     else:
         pipeline.unet.to(memory_format=torch.channels_last)
         pipeline.vae.to(memory_format=torch.channels_last)
-        options = {"mode": "max-autotune"}
-    # In place: the pipeline reads attributes of the networks, and `dtype` among them.
+        options = {"mode": "max-autotune", "dynamic": False}
+    # Each shape for itself, as it runs fastest. In place: the pipeline reads attributes of the networks.
     pipeline.unet.compile(**options)
     pipeline.vae.decoder.compile(**options)

@@ -67,9 +67,11 @@ def call_unet(pipeline: Any, job: Job, values: Values) -> None:
     latents = flat.view(2, channels, frames, side, side).to(**place)
     width = pipeline.text_encoder.config.hidden_size
     text = read(job, "text").view(2, -1, width).to(**place).repeat_interleave(frames, 0)
+    # A tensor, as from a scheduler: a number would be compiled a second time.
+    timestep = torch.tensor(TIMESTEP, device=job["device"])
     values["unet"] = []
     for call in range(job["calls"] + 1):
-        output, sample = timed(job, lambda: unet(latents, TIMESTEP, text).sample)
+        output, sample = timed(job, lambda: unet(latents, timestep, text).sample)
         if call > 0:
             values["unet"].append(sample)
         if job["keep"]:
