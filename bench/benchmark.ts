@@ -85,25 +85,38 @@ class Rounds {
   }
 
   async round(entry: Entry, number: number): Promise<void> {
+    await this.#warm(entry, number);
+    const { runner, mode } = entry.side;
+    // A warm run of stable-diffusion.cpp gives all that it tells. Compiling takes minutes each time.
+    if (runner !== 'sdcpp' && (mode === 'eager' || number === 1)) await this.#fresh(entry, number);
+  }
+
+  async #warm(entry: Entry, number: number): Promise<void> {
+    const tasks = tasksOf(this.#measures);
+    if (tasks.length === 0) return;
+    const answer = await this.#turn(entry.side, `round ${number}`, { tasks }, this.#bench.work);
+    take(entry, answer);
+    const whole = entry.side.runner === 'sdcpp';
+    add(
+      entry,
+      answer.values,
+      this.#measures.filter((name) => whole || MEASURES[name].from !== 'fresh'),
+    );
+  }
+
+  async #fresh(entry: Entry, number: number): Promise<void> {
+    if (!needs(this.#measures, 'fresh')) return;
     const { work } = this.#bench;
-    const [warm, fresh] = [
-      this.#measures.filter((name) => MEASURES[name].from !== 'fresh'),
+    // A process that is timed from its start waits for nothing, so that this one does.
+    await waitForQuiet(work.patience);
+    const request = { tasks: ['clip'] as const, fresh: true };
+    const alone = { ...work, steps: 1, patience: 0 };
+    const answer = await this.#turn(entry.side, `fresh ${number}`, request, alone);
+    add(
+      entry,
+      answer.values,
       this.#measures.filter((name) => MEASURES[name].from === 'fresh'),
-    ];
-    const tasks = tasksOf(warm);
-    if (tasks.length > 0 || entry.side.runner === 'sdcpp') {
-      const answer = await this.#turn(entry.side, `round ${number}`, { tasks }, work);
-      take(entry, answer);
-      add(entry, answer.values, entry.side.runner === 'sdcpp' ? this.#measures : warm);
-    }
-    if (needs(fresh, 'fresh') && entry.side.runner !== 'sdcpp') {
-      const request = { tasks: ['clip'] as const, fresh: true };
-      // A process that is timed from its start waits for nothing, so that this one does.
-      await waitForQuiet(work.patience);
-      const alone = { ...work, steps: 1, patience: 0 };
-      const answer = await this.#turn(entry.side, `fresh ${number}`, request, alone);
-      add(entry, answer.values, fresh);
-    }
+    );
   }
 
   /** Of this package in its own element type, and of diffusers with its defaults. */
@@ -123,14 +136,14 @@ class Rounds {
 async function proveAll(rounds: Rounds, { flags, peers }: Bench) {
   const entries: Entry[] = [];
   const kept: Kept[] = [];
-  const take = async (side: Side) => {
+  const admit = async (side: Side) => {
     const proven = await rounds.prove(side);
     entries.push(proven.entry);
     if (proven.kept !== undefined) kept.push(proven.kept);
   };
-  for (const dtype of flags.dtype) await take(ourSide(dtype));
+  for (const dtype of flags.dtype) await admit(ourSide(dtype));
   const dtype = entries[0]?.dtype ?? 'float32';
-  for (const name of peers) await take(peerSide(name, dtype));
+  for (const name of peers) await admit(peerSide(name, dtype));
   const reference = chooseReference(kept);
   return { entries, proofs: reference === undefined ? [] : prove(kept, reference) };
 }
