@@ -1,11 +1,14 @@
 /** The benchmark itself: proves that all sides compute the same, then lets them work in turn. */
 import path from 'node:path';
 import { waitForQuiet } from '../scripts/full-check/meter.ts';
+import { readFamily } from '../test/support/family.ts';
 import { runDemo } from './demo.ts';
 import { chooseReference, type Kept, type Proof, prove } from './equality.ts';
 import type { Flags } from './flags.ts';
 import type { Answer, Work } from './job.ts';
 import { MEASURE_NAMES, MEASURES, type Measure, measuresOf, needs, tasksOf } from './measures.ts';
+import { GUIDANCE_BATCH } from './model.ts';
+import { unetOperations } from './operations.ts';
 import type { BenchResult, SideResult } from './results.ts';
 import { ourSide, type PeerName, peerSide, type Side } from './sides.ts';
 import { summarise, type Value } from './statistics.ts';
@@ -166,6 +169,10 @@ function sideResult({ side, dtype, versions, weights, values }: Entry): SideResu
   return { name: side.name, dtype, versions, weights, summaries: Object.fromEntries(summaries) };
 }
 
+function guidedOperations({ family, size, frames, latentScale }: Work): number {
+  return unetOperations(readFamily(family), { batch: GUIDANCE_BATCH, frames, side: size / latentScale });
+}
+
 /** @throws Unequal */
 export async function runBenchmark(bench: Bench): Promise<BenchResult> {
   const rounds = new Rounds(bench);
@@ -181,6 +188,7 @@ export async function runBenchmark(bench: Bench): Promise<BenchResult> {
   return {
     kind: 'bench',
     parts: bench.flags.only,
+    stepOperations: guidedOperations(bench.work),
     ...circumstances(bench.work, bench.flags.rounds, rounds.accelerator),
     proofs,
     sides: entries.map(sideResult),

@@ -36,6 +36,8 @@ export interface BenchResult extends Circumstances {
   readonly kind: 'bench';
   /** What was measured, as `--only` names it. */
   readonly parts: readonly string[];
+  /** Floating-point operations of one guided UNet call of one clip. */
+  readonly stepOperations: number;
   /** Empty when this package ran alone in one element type. */
   readonly proofs: readonly Proof[];
   /** This package first. */

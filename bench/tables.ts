@@ -22,8 +22,18 @@ export const isOurs = ({ name }: Pick<SideResult, 'name'>): boolean => name.star
 
 const EMPTY = '–';
 
+/** Operations per second of a UNet call, to be held against what the machine reaches in large products. */
+function rateRow({ sides, stepOperations }: Pick<BenchResult, 'sides' | 'stepOperations'>): readonly Row[] {
+  if (!sides.some(({ summaries }) => summaries.unet)) return [];
+  const rates = sides.map(({ summaries: { unet } }) =>
+    unet === undefined ? EMPTY : `${(stepOperations / unet.median / 1e9).toPrecision(3)} GFLOP/s`,
+  );
+  return [['rate of a UNet call', ...rates]];
+}
+
 /** One line per measure: the median of every side. */
-export function valueTable({ sides }: Pick<BenchResult, 'sides'>): readonly Row[] {
+export function valueTable(result: Pick<BenchResult, 'sides' | 'stepOperations'>): readonly Row[] {
+  const { sides } = result;
   const rows = MEASURE_NAMES.filter((name) => sides.some(({ summaries }) => summaries[name])).map((name) => [
     MEASURES[name].title,
     ...sides.map(({ summaries }) => {
@@ -31,7 +41,7 @@ export function valueTable({ sides }: Pick<BenchResult, 'sides'>): readonly Row[
       return summary === undefined ? EMPTY : formatValue(summary.median, MEASURES[name].unit);
     }),
   ]);
-  return [['', ...sides.map(sideTitle)], ...rows];
+  return [['', ...sides.map(sideTitle)], ...rows, ...rateRow(result)];
 }
 
 /** One line per measure: each peer's value divided by ours. */

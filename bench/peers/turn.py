@@ -212,6 +212,7 @@ def turn(job: Job) -> dict[str, Any]:
     }
     if job["device"] == "cuda":
         values["devicePeak"] = [{"value": torch.cuda.max_memory_reserved()}]
+        answer["versions"]["cuda"] = torch.version.cuda
         answer["accelerator"] = torch.cuda.get_device_name()
     used = os.times()
     return {**answer, "cpu": used.user + used.system}

@@ -28,6 +28,7 @@ it('measures this package alone and says why', () => {
   assert.equal(status, 0, stderr);
   assert.match(stderr, /This package alone: diffusers cannot run, since .*no-python does not run\./);
   assert.match(stdout, /^one UNet call \(guidance batch\) +[\d.]+ s$/m);
+  assert.match(stdout, /^rate of a UNet call +[\d.]+ GFLOP\/s$/m);
   assert.match(stdout, /^Half of a guided step \/ a step without guidance, .*: [\d.]+×/m);
 
   const text = readFileSync(out, 'utf8');
