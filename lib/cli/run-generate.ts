@@ -3,6 +3,7 @@
  * folders and with the names of mmagic's script.
  */
 import path from 'node:path';
+import type { PipelineMemory } from '../animatediff.ts';
 import { formatConfig } from '../config/format.ts';
 import { type Config, GENERATE_KEYS, pick } from '../config/schema.ts';
 import type { ClipParameters, GenerateProgress, Notice, Prompt } from '../options.ts';
@@ -11,6 +12,7 @@ import { writeFile } from '../output/write.ts';
 import type { Context } from './context.ts';
 import { checkSavable, clipName, createRunFolder, type Destination, removeIfEmpty } from './destination.ts';
 import type { Job } from './jobs.ts';
+import { memorySentence } from './memory.ts';
 import { formatDuration, type ProgressEvent } from './progress.ts';
 import type { Report } from './report.ts';
 import type { Pipeline, SavableClip } from './services.ts';
@@ -39,6 +41,8 @@ export interface GenerateResult extends Files {
   readonly pipeline: Pipeline['info'];
   readonly notices: readonly Notice[];
   readonly seconds: number;
+  /** Bytes. */
+  readonly memory: PipelineMemory;
 }
 
 /** Everything that a run needs. */
@@ -167,16 +171,18 @@ export async function runGenerate(run: Run, notices: readonly Notice[]): Promise
   const { config, destination, context, report, pipeline } = run;
   checkSavable(destination, config, config.frames ?? (pipeline.info.motion ? 16 : 1));
   const started = context.now().getTime();
-  const finish = (files: Files): GenerateResult => {
+  const finish = async (files: Files): Promise<GenerateResult> => {
     const seconds = (context.now().getTime() - started) / 1000;
     const count = files.clips.length;
-    report.note(`${count} clip${count === 1 ? '' : 's'} in ${formatDuration(seconds)}.`);
-    return { ...files, pipeline: pipeline.info, notices, seconds };
+    const memory = await pipeline.memory();
+    const clips = `${count} clip${count === 1 ? '' : 's'} in ${formatDuration(seconds)}.`;
+    report.note(`${clips} ${memorySentence(memory)}`);
+    return { ...files, pipeline: pipeline.info, notices, seconds, memory };
   };
-  if (destination.kind === 'file') return finish(await runToFile(run, destination.file));
+  if (destination.kind === 'file') return await finish(await runToFile(run, destination.file));
   const folder = await createRunFolder(destination.folder, destination.name, context.now());
   try {
-    return finish(await runInFolder(run, folder));
+    return await finish(await runInFolder(run, folder));
   } finally {
     await removeIfEmpty(folder);
   }

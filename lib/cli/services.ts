@@ -2,6 +2,7 @@
  * The parts of the package that commands call, behind one object, so that tests can give others and so
  * that `--help` and a wrong flag never load the engine. Each is imported when it is first called.
  */
+import type { PipelineMemory } from '../animatediff.ts';
 import type { Clip } from '../clip.ts';
 import type { Config } from '../config/schema.ts';
 import type { DemoChoice } from '../demo/choices.ts';
@@ -31,6 +32,7 @@ export interface PipelineInfo {
 export interface Pipeline {
   readonly info: PipelineInfo;
   generate(options: GenerateOptions & { readonly prompt: Prompt }): Promise<SavableClip>;
+  memory(): Promise<PipelineMemory>;
   bake(file: string, options: BakeOptions): Promise<void>;
   close(): Promise<void>;
 }

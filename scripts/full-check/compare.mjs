@@ -16,7 +16,7 @@ export function difference(actual, expected) {
   let scale = 0;
   for (let i = 0; i < expected.length; i += 1) {
     const delta = Math.abs(actual[i] - expected[i]);
-    if (!(delta <= error)) error = delta;
+    error = Math.max(error, delta);
     scale = Math.max(scale, Math.abs(expected[i]));
   }
   return { error, scale, relative: error / scale };

@@ -10,7 +10,7 @@ from ddim_fixture import ddim_scheduler
 from diffusers import AnimateDiffPipeline, AutoencoderKL, MotionAdapter, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
 from original_norms import use_original_norms
-from safetensors.torch import load_file
+from safetensors import safe_open
 from seeded_model import read_family
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
@@ -40,6 +40,12 @@ def write_configs(folder: Path, name: str = "sd15") -> dict[str, Any]:
     return family
 
 
+def tensors_below(checkpoint: str, prefix: str) -> dict[str, torch.Tensor]:
+    """One network's tensors. Given the file, each loader would read all of it, at three times the memory."""
+    with safe_open(checkpoint, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}
+
+
 def load_pipeline(job: dict[str, Any], configs: Path) -> AnimateDiffPipeline:
     """The pipeline of a job, with the norms and the last alpha of its `compat`."""
     original = job["compat"] == "original"
@@ -47,17 +53,21 @@ def load_pipeline(job: dict[str, Any], configs: Path) -> AnimateDiffPipeline:
     options = {"config": str(configs), "torch_dtype": dtype, "local_files_only": True}
     text_encoder = create_diffusers_clip_model_from_ldm(
         CLIPTextModel,
-        load_file(job["checkpoint"]),
+        tensors_below(job["checkpoint"], "cond_stage_model."),
         subfolder="text_encoder",
         config=str(configs),
         torch_dtype=dtype,
         local_files_only=True,
     )
     pipeline = AnimateDiffPipeline(
-        vae=AutoencoderKL.from_single_file(job["checkpoint"], subfolder="vae", **options),
+        vae=AutoencoderKL.from_single_file(
+            tensors_below(job["checkpoint"], "first_stage_model."), subfolder="vae", **options
+        ),
         text_encoder=text_encoder,
         tokenizer=clip_tokenizer(),
-        unet=UNet2DConditionModel.from_single_file(job["checkpoint"], subfolder="unet", **options),
+        unet=UNet2DConditionModel.from_single_file(
+            tensors_below(job["checkpoint"], "model.diffusion_model."), subfolder="unet", **options
+        ),
         motion_adapter=MotionAdapter.from_single_file(job["motionModule"], subfolder="motion", **options),
         scheduler=ddim_scheduler(set_alpha_to_one=original),
     )

@@ -24,7 +24,7 @@ export const QUIET = 0.05;
 const TICKS = 100;
 
 /** CPU seconds that the whole machine was busy or stolen from since it started. */
-function machineSeconds(): number {
+export function machineSeconds(): number {
   const [first = ''] = readFileSync('/proc/stat', 'utf8').split('\n');
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = first
     .split(/\s+/)

@@ -12,8 +12,9 @@ const PACKAGES = [
   'transformers==5.23.0',
   'safetensors==0.8.0',
   'accelerate==1.15.0',
-  'peft==0.21.2',
   'numpy==2.4.6',
+  // LoRAs in diffusers.
+  'peft==0.21.2',
 ];
 
 /** Path of the interpreter; fetches the packages once. */

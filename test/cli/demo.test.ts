@@ -64,7 +64,7 @@ describe('demo', () => {
       seed: [config.seed].flat()[0],
       ...{ steps, guidanceScale, scheduler, frames, width, height },
     });
-    assert.match(stderr, /note: “a .+” in 0\.0 s\.\n$/);
+    assert.match(stderr, /note: “a .+” in 0\.0 s\. Weights .+ on the host\.\n$/);
     assert.equal(used.closed, 1);
   });
 
@@ -246,7 +246,10 @@ describe('the process of the demo', () => {
     for (const argv of choices) {
       const { status, stdout, stderr } = run('a cyan ring', ...argv, '--out', 'ring.gif');
       assert.deepEqual([status, stdout], [0, 'ring.gif\n'], stderr);
-      assert.match(stderr, /sample {2}.*decode {2}16\/16.*note: “a cyan ring” in \d+\.\d s\.\n$/s);
+      assert.match(
+        stderr,
+        /sample {2}.*decode {2}16\/16.*note: “a cyan ring” in \d+\.\d s\. Weights .+ on the host\.\n$/s,
+      );
       const image = await openImage(await readFile(path.join(root, 'ring.gif')), { animated: true });
       pixels.push(await image.raw().toBuffer());
     }

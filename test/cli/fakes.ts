@@ -35,6 +35,8 @@ export interface FakeModel {
 export interface FakeModelOptions {
   readonly motion?: boolean;
   readonly notices?: readonly Notice[];
+  /** Bytes; default 0, as on the CPU. */
+  readonly devicePeak?: number;
   /** Runs in the place of sampling, before the clip is made. */
   readonly during?: (index: number, options: GenerateOptions) => Promise<void> | void;
 }
@@ -68,7 +70,7 @@ function draw(options: GenerateOptions & { readonly prompt: Prompt }, motion: bo
 }
 
 /** A model that draws at once, and a record of how it was used. */
-export function fakeModel({ motion = true, notices = [], during }: FakeModelOptions = {}) {
+export function fakeModel({ motion = true, notices = [], devicePeak = 0, during }: FakeModelOptions = {}) {
   const model: FakeModel = { loads: [], requests: [], baked: [], layouts: [], closed: 0 };
   const pipeline: Pipeline = {
     info: {
@@ -84,6 +86,7 @@ export function fakeModel({ motion = true, notices = [], during }: FakeModelOpti
       options.onProgress?.({ phase: 'sample', step: 25, steps: 25 });
       return draw(options, motion);
     },
+    memory: async () => ({ weights: 2.8e9, hostPeak: 3.9e9, devicePeak }),
     bake: async (file, { layout }) => {
       model.baked.push(file);
       model.layouts.push(layout);

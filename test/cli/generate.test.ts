@@ -391,6 +391,7 @@ describe('generate with --json', () => {
       motion: { maxFrames: 32 },
     });
     assert.deepEqual(document.notices, [notice]);
+    assert.deepEqual(document.memory, { weights: 2.8e9, hostPeak: 3.9e9, devicePeak: 0 });
     assert.ok(document.config.endsWith('config.yaml'));
     assert.equal(stderr.match(/note: The VAE of the base is kept\./g)?.length, 1);
   });
@@ -415,13 +416,20 @@ describe('generate while it runs', () => {
     assert.match(stderr, /^load weights {2}500 MB of 1\.0 GB$/m);
     assert.match(stderr, /^1\/2 sample {2}25\/25$/m);
     assert.match(stderr, /^2\/2 sample {2}25\/25$/m);
-    assert.match(stderr, /^note: 2 clips in 0:00\.$/m);
+    assert.match(stderr, /^note: 2 clips in 0:00\. /m);
   });
 
   it('draws over one line on a terminal, and leaves none of it behind', async () => {
     const { stderr } = await generate([...MODEL, '-p', 'a'], {}, { terminal: true });
     assert.match(stderr, /\rsample {2}\[=+\] {2}25\/25/);
-    assert.match(stderr, /\r +\rnote: 1 clip in 0:00\.\n$/);
+    assert.match(stderr, /\r +\rnote: 1 clip in 0:00\. [^\r\n]+\n$/);
+  });
+
+  it('tells in the end what it took of the memory', async () => {
+    const onCpu = await generate([...MODEL, '-p', 'a']);
+    assert.match(onCpu.stderr, /Weights 2\.8 GB; at most 3\.9 GB on the host\.\n$/);
+    const onDevice = await generate([...MODEL, '-p', 'a'], { devicePeak: 6.1e9 });
+    assert.match(onDevice.stderr, /Weights 2\.8 GB; at most 3\.9 GB on the host, 6\.1 GB on the device\.\n$/);
   });
 
   it('says nothing on stderr with --quiet', async () => {

@@ -84,11 +84,13 @@ async function planFile(
 }
 
 async function demo(values: DemoFlags & FlagValues, context: Context): Promise<void> {
-  const [{ applyFlags, oneValue, pathFlag }, { loadModel }, { runGenerate }] = await Promise.all([
-    import('../request.ts'),
-    import('../model.ts'),
-    import('../run-generate.ts'),
-  ]);
+  const [{ applyFlags, oneValue, pathFlag }, { memorySentence }, { loadModel }, { runGenerate }] =
+    await Promise.all([
+      import('../request.ts'),
+      import('../memory.ts'),
+      import('../model.ts'),
+      import('../run-generate.ts'),
+    ]);
   const started = context.now().getTime();
   const report = createReport(context, values);
   const { folder } = context;
@@ -114,7 +116,7 @@ async function demo(values: DemoFlags & FlagValues, context: Context): Promise<v
     const run = { config, jobs: [job], destination, grid: false, pipeline, context, report: clips };
     const result = await runGenerate(run, [...words, ...notices]);
     const seconds = (context.now().getTime() - started) / 1000;
-    report.note(`“${job.prompt}” in ${seconds.toFixed(1)} s.`);
+    report.note(`“${job.prompt}” in ${seconds.toFixed(1)} s. ${memorySentence(result.memory)}`);
     report.document({ ...result, seconds });
   } finally {
     report.progress.clear();

@@ -3,7 +3,7 @@
  * layer follow from its canonical name, so that every layout of one kind holds the same adapter.
  */
 import path from 'node:path';
-import { readFamily } from '../../support/family.ts';
+import { type FamilyName, readFamily } from '../../support/family.ts';
 import { diffusersMotionName, ldmUNetName } from '../../support/layouts.ts';
 import {
   motionParameters,
@@ -39,7 +39,11 @@ const PROJECTIONS = /\.(to_[qkv]|to_out\.0)$/;
 const TEXT_LAYERS = /\.(self_attn\.\w+|mlp\.fc[12])$/;
 
 /** Attention of the spatial transformers: what most LoRAs and the domain adapter change. */
-export const ATTENTION = layersOf('unet', unetParameters(family.unet), PROJECTIONS);
+export function attentionLayers(name: FamilyName): Layer[] {
+  return layersOf('unet', unetParameters(readFamily(name).unet), PROJECTIONS);
+}
+
+export const ATTENTION = attentionLayers('tiny');
 /** Also feed-forward layers and the 1×1 convolutions around a transformer, as kohya trains them. */
 export const TRANSFORMERS = layersOf(
   'unet',
