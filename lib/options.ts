@@ -6,10 +6,7 @@ export type { SourceInput };
 /** `cuda:N` picks one of several devices. `auto` takes CUDA when it can be used, and reports the choice. */
 export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
 
-/**
- * Element type of the networks. `auto`: float16 on CUDA; on the CPU bfloat16 where the processor multiplies it itself
- * (AVX512-BF16, AMX), else float32.
- */
+/** Element type of the networks. `auto`: float32 on the CPU, float16 on CUDA. */
 export type Dtype = 'auto' | 'float32' | 'bfloat16' | 'float16';
 
 /**

@@ -78,7 +78,7 @@ export const MODEL_FLAGS: Flags = {
     kind: 'embeddings',
   },
   device: { describe: 'auto, cpu, cuda or cuda:N; default auto', path: ['device'] },
-  dtype: { describe: 'Default auto: float16 on CUDA; on the CPU bfloat16 where it multiplies that itself, else float32', path: ['dtype'], choices: DTYPES },
+  dtype: { describe: 'Default auto: float32 on the CPU, float16 on CUDA', path: ['dtype'], choices: DTYPES },
   compat: { describe: 'Whose numbers are reproduced; default original', path: ['compat'], choices: COMPATS },
   threads: { describe: 'CPU threads; default: physical cores', path: ['threads'], kind: 'number' },
   ...LIBTORCH_FLAG,

@@ -71,7 +71,10 @@ void Callbacks::check_cancelled() const {
 }
 
 Engine::Engine(const ad_engine_options& options)
-    : device_(resolve_device(options)), dtype_(scalar_type(options.dtype)), threads_(options.threads), specialise_(device_.is_cpu() && dtype_ != at::kHalf && options.plain == 0) {
+    : device_(resolve_device(options)),
+      dtype_(scalar_type(options.dtype)),
+      threads_(options.threads),
+      specialise_(device_.is_cpu() && dtype_ != at::kHalf && options.plain == 0) {
   if (dtype_ != at::kFloat && dtype_ != at::kHalf && dtype_ != at::kBFloat16) {
     throw EngineError(AD_INVALID_ARGUMENT, "Networks run in float32, float16 or bfloat16.");
   }

@@ -4,6 +4,7 @@
 #include <torch/csrc/jit/serialization/import.h>
 
 #include <filesystem>
+#include <unordered_map>
 
 #include "cpu/packing.h"
 #include "cpu/replace.h"
@@ -19,7 +20,8 @@ torch::jit::Module child(const torch::jit::Module& module, const std::string& na
   return module.attr(name).toModule();
 }
 
-void set_parameter(torch::jit::Module module, const std::string& name, const at::Tensor& value) {  size_t start = 0;
+void set_parameter(torch::jit::Module module, const std::string& name, const at::Tensor& value) {
+  size_t start = 0;
   for (size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', start)) {
     module = child(module, name.substr(start, dot - start), name);
     start = dot + 1;
@@ -59,8 +61,12 @@ void Graph::pack() {
 torch::jit::Module Graph::plain() const {
   if (!specialised_) return module_;
   torch::jit::Module module = torch::jit::load(path_);
-  for (const auto& parameter : module_.named_parameters()) {
-    set_parameter(module, parameter.name, cpu::unpacked(parameter.value));
+  std::unordered_map<std::string, at::Tensor> values;
+  for (const auto& parameter : module_.named_parameters()) values.emplace(parameter.name, parameter.value);
+  for (const auto& parameter : module.named_parameters()) {
+    // 1x1 convolutions are packed as matrices.
+    const at::Tensor value = cpu::unpacked(values.at(parameter.name)).reshape(parameter.value.sizes());
+    set_parameter(module, parameter.name, value);
   }
   for (const auto& buffer : module_.named_buffers()) set_parameter(module, buffer.name, buffer.value);
   return module;

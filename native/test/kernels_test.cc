@@ -179,7 +179,8 @@ void heads_attend(const Kernels& kernels, Element type, int64_t queries, int64_t
       double expected = 0;
       for (int64_t key = 0; key < keys; ++key) expected += weights[key] / total * v[key * stride + d];
       // Weights are rounded to the element type too.
-      EXPECT_NEAR(out[row * stride + d], expected, (type == Element::kFloat32 ? 3e-6 : 0.02) * (1 + std::abs(expected)));
+      EXPECT_NEAR(out[row * stride + d], expected,
+                  (type == Element::kFloat32 ? 3e-6 : 0.02) * (1 + std::abs(expected)));
     }
     for (int64_t d = width; d < stride; ++d) EXPECT(out[row * stride + d] == before[row * stride + d]);
   }

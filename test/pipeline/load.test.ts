@@ -240,7 +240,7 @@ describe('memory that the system refuses', () => {
       const pipe = await AnimateDiff.load(files);
       const small = ${JSON.stringify(SMALL)};
       await pipe.generate(small);
-      const error = await pipe.generate({ ...small, width: 2048, height: 2048, frames: 16 }).catch((error) => error);
+      const error = await pipe.generate({ ...small, width: 4096, height: 4096, frames: 32 }).catch((error) => error);
       console.log(error.code, error.message.length < 400, (await pipe.generate(small)).frameCount);
       await pipe.close();`;
     const command = 'ulimit -v 3000000; exec "$0" --input-type=module -e "$1"';

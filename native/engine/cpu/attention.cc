@@ -112,7 +112,8 @@ PackedText pack_text(const at::Tensor& k, const at::Tensor& v, int64_t heads) {
   const int64_t count = k.size(1);
   const int64_t bytes = kernels().packed_bytes(head.type, count, head.width);
   const auto options = at::TensorOptions().dtype(at::kByte);
-  PackedText text{at::empty({k.size(0) * heads, bytes}, options), at::empty({k.size(0) * heads, bytes}, options), count};
+  PackedText text{at::empty({k.size(0) * heads, bytes}, options), at::empty({k.size(0) * heads, bytes}, options),
+                  count};
   for (int64_t item = 0; item < k.size(0) * heads; ++item) {
     const int64_t offset = item / heads * count * head.total + item % heads * head.width;
     kernels().pack_keys(head.type, head.read(k, offset, head.total, count), head.width,

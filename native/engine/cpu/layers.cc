@@ -30,8 +30,7 @@ at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& weight, const Bi
 }
 
 at::Tensor packed_linear_add(const at::Tensor& x, const at::Tensor& added, const at::Tensor& weight, const Bias& bias) {
-  using Function =
-      at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const Bias&, c10::string_view);
+  using Function = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const Bias&, c10::string_view);
   static const auto call =
       c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_linear_pointwise", "binary").typed<Function>();
   return call.call(x, added, weight, bias, "add");
@@ -48,10 +47,9 @@ at::Tensor packed_convolution(const at::Tensor& x, const at::Tensor& weight, con
 
 at::Tensor packed_convolution_add(const at::Tensor& x, const at::Tensor& added, const at::Tensor& weight,
                                   const Bias& bias, at::IntArrayRef padding, at::IntArrayRef stride) {
-  using Function =
-      at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const Bias&, at::IntArrayRef,
-                 at::IntArrayRef, at::IntArrayRef, int64_t, c10::string_view, std::optional<at::Scalar>,
-                 std::optional<c10::string_view>, Scalars, std::optional<c10::string_view>);
+  using Function = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const Bias&, at::IntArrayRef,
+                              at::IntArrayRef, at::IntArrayRef, int64_t, c10::string_view, std::optional<at::Scalar>,
+                              std::optional<c10::string_view>, Scalars, std::optional<c10::string_view>);
   static const auto call =
       c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_convolution_pointwise", "binary").typed<Function>();
   return call.call(x, added, weight, bias, padding, stride, {1, 1}, 1, "add", std::nullopt, std::nullopt, Scalars(),
@@ -222,9 +220,8 @@ at::Tensor group_norm(const at::Tensor& x, const Part& layer, const GroupNormOpt
     start(statistics, from, sample * rows);
     sum_in_parallel(statistics, from, sample * rows, rows);
     finish(statistics, sample);
-    at::parallel_for(0, rows, 64, [&](int64_t begin, int64_t end) {
-      scale(statistics, sample * rows + begin, end - begin);
-    });
+    at::parallel_for(0, rows, 64,
+                     [&](int64_t begin, int64_t end) { scale(statistics, sample * rows + begin, end - begin); });
   }
   return y;
 }

@@ -24,7 +24,8 @@ at::Tensor linear(const at::Tensor& x, const Part& layer, const at::Tensor& adde
 at::Tensor convolution(const at::Tensor& x, const Part& layer, const at::Tensor& added = {});
 
 struct GroupNormOptions {
-  /** Statistics are taken over the rows of each of so many equal parts of x: n for every frame, n / frames for clips. */
+  /** Statistics are taken over the rows of each of so many equal parts of x: n for every frame, n / frames for clips.
+   */
   int64_t samples;
   int64_t groups;
   double epsilon;

@@ -1,8 +1,8 @@
 // A module of a loaded graph as the store of its parameters.
 #pragma once
 
-#include <ATen/core/ivalue.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
 
 #include <optional>
 #include <string>

@@ -16,8 +16,8 @@ at::Tensor attend_to_text(const Part& self, const at::Tensor& x, const at::Tenso
 }
 
 at::Tensor attend_to_itself(const Part& self, const at::Tensor& x, const at::Tensor& added) {
-  const at::Tensor out = self_attention(linear(x, self["to_q"]), linear(x, self["to_k"]), linear(x, self["to_v"]),
-                                        self.integer("heads"));
+  const at::Tensor out =
+      self_attention(linear(x, self["to_q"]), linear(x, self["to_k"]), linear(x, self["to_v"]), self.integer("heads"));
   return linear(out, self["to_out"]["0"], added);
 }
 

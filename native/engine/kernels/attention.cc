@@ -121,8 +121,7 @@ void tile(const typename P::Value* a, int64_t a_stride, const typename P::Value*
     for (int64_t row = 0; row < Rows; ++row) {
 #pragma GCC unroll 8
       for (int64_t column = 0; column < Columns; ++column) {
-        sums[row][column] =
-            P::multiply(sums[row][column], a + row * a_stride + d, b + column * b_stride + d * kLanes);
+        sums[row][column] = P::multiply(sums[row][column], a + row * a_stride + d, b + column * b_stride + d * kLanes);
       }
     }
   }
@@ -245,8 +244,8 @@ void attend_to(HeadRows<const void*> queries, const PackedHead& head, int64_t wi
                 scratch.depth * kLanes, scratch.scores, scratch.keys, false);
     std::array<float, kQueries> factors;
     for (int64_t row = 0; row < rows; ++row) {
-      factors[row] = softmax<P>(scratch.scores + row * scratch.keys, head.count, scale,
-                                scratch.weights + row * scratch.keys);
+      factors[row] =
+          softmax<P>(scratch.scores + row * scratch.keys, head.count, scale, scratch.weights + row * scratch.keys);
     }
     for (int64_t key = 0; key < scratch.keys; key += kKeysAtOnce) {
       const int64_t depth = std::min(kKeysAtOnce, scratch.keys - key);
