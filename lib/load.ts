@@ -11,7 +11,7 @@ import { findLibcuda, nvidiaDriver } from './libtorch/nvidia.ts';
 import { type LoadRequest, readLoadOptions } from './load-options.ts';
 import { type PlannedModel, planRequest } from './model-plan.ts';
 import { samplingNotices } from './motion-sampling.ts';
-import { cudaDeviceCount, NativeEngine, openEngine } from './native.ts';
+import { cpuMultipliesBfloat16, cudaDeviceCount, NativeEngine, openEngine } from './native.ts';
 import type { Compat, Dtype, LoadOptions, Notice } from './options.ts';
 import { isLoraRole, type LoraPlan, withTerms } from './weights/loras.ts';
 import { recipeBytes } from './weights/shapes.ts';
@@ -56,13 +56,19 @@ function noticeCpu(libtorch: LibTorchInfo, notify: (notice: Notice) => void): vo
   });
 }
 
+/** What `auto` means: half as many bits where the device multiplies them itself. */
+function fastDtype(kind: 'cpu' | 'cuda'): EngineDtype {
+  if (kind === 'cuda') return 'float16';
+  return cpuMultipliesBfloat16() ? 'bfloat16' : 'float32';
+}
+
 function startEngine(request: LoadRequest, notify: (notice: Notice) => void): StartedEngine {
   const libtorch = openEngine({ libtorch: request.libtorch, device: request.device });
   const automatic = request.device === 'auto';
   const kind = request.device === 'cpu' || (automatic && cudaDeviceCount() === 0) ? 'cpu' : 'cuda';
   if (automatic && kind === 'cpu') noticeCpu(libtorch, notify);
   const index = Number(request.device.split(':')[1] ?? 0);
-  const dtype = request.dtype === 'auto' ? (kind === 'cuda' ? 'float16' : 'float32') : request.dtype;
+  const dtype = request.dtype === 'auto' ? fastDtype(kind) : request.dtype;
   const { threads } = request;
   const plain = readEnvironment().plainGraphs;
   const engine = new NativeEngine({ device: kind, deviceIndex: index, dtype, threads, plain });

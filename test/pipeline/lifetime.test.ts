@@ -159,7 +159,7 @@ describe('worker threads', () => {
     const { base, motionModule } = tinyFiles();
     const workerData = {
       index: path.resolve('dist/index.js'),
-      files: { base, motionModule, device: 'cpu', threads: 1 },
+      files: { base, motionModule, device: 'cpu', dtype: 'float32', threads: 1 },
       SMALL,
       LONG,
     };

@@ -236,7 +236,7 @@ describe('memory that the system refuses', () => {
     const { base, motionModule } = tinyFiles();
     const program = `
       import { AnimateDiff } from ${JSON.stringify(path.resolve('dist/index.js'))};
-      const files = ${JSON.stringify({ base, motionModule, device: 'cpu', threads: 1 })};
+      const files = ${JSON.stringify({ base, motionModule, device: 'cpu', dtype: 'float32', threads: 1 })};
       const pipe = await AnimateDiff.load(files);
       const small = ${JSON.stringify(SMALL)};
       await pipe.generate(small);
@@ -258,13 +258,23 @@ describe('bake', () => {
     await pipe.bake(at('baked.pt'));
     const expected = await pipe.generate(SMALL);
     await pipe.close();
-    const baked = await AnimateDiff.load({ base: at('baked.pt'), device: 'cpu', threads: 1 });
+    const baked = await AnimateDiff.load({
+      base: at('baked.pt'),
+      device: 'cpu',
+      dtype: 'float32',
+      threads: 1,
+    });
     assert.deepEqual((await baked.generate(SMALL)).data, expected.data);
     assert.deepEqual(baked.info.motion, { version: 'v2', maxFrames: 32 });
     assert.equal(baked.info.sources.motionModule, 'motion.ckpt');
     await baked.bake(at('again.pt'));
     await baked.close();
-    const again = await AnimateDiff.load({ base: at('again.pt'), device: 'cpu', threads: 1 });
+    const again = await AnimateDiff.load({
+      base: at('again.pt'),
+      device: 'cpu',
+      dtype: 'float32',
+      threads: 1,
+    });
     assert.deepEqual((await again.generate(SMALL)).data, expected.data);
     await again.close();
   });

@@ -97,7 +97,12 @@ describe('AnimateDiff-Lightning', () => {
       await using pipe = await loadTiny({ motionModule: { path: LIGHTNING, scale: 0.5 } });
       const expected = await pipe.generate(BARE);
       await pipe.bake(at(name));
-      await using baked = await AnimateDiff.load({ base: at(name), device: 'cpu', threads: 1 });
+      await using baked = await AnimateDiff.load({
+        base: at(name),
+        device: 'cpu',
+        dtype: 'float32',
+        threads: 1,
+      });
       assert.deepEqual(baked.info.motion, { version: 'lightning', maxFrames: 32, steps: 2, scale: 0.5 });
       assert.deepEqual(baked.info.sampling, pipe.info.sampling);
       const clip = await baked.generate(BARE);
@@ -112,7 +117,12 @@ describe('AnimateLCM', () => {
     await using pipe = await loadTiny({ motionModule: LCM });
     const expected = await pipe.generate(BARE);
     await pipe.bake(at('lcm.safetensors'));
-    await using baked = await AnimateDiff.load({ base: at('lcm.safetensors'), device: 'cpu', threads: 1 });
+    await using baked = await AnimateDiff.load({
+      base: at('lcm.safetensors'),
+      device: 'cpu',
+      dtype: 'float32',
+      threads: 1,
+    });
     assert.deepEqual(baked.info.motion, pipe.info.motion);
     assert.deepEqual((await baked.generate(BARE)).data, expected.data);
   });

@@ -31,7 +31,7 @@ export function tinyFiles(): TinyFiles {
 /** A pipeline on the CPU in float32 with a motion module, unless told otherwise. */
 export function loadTiny(options: Partial<LoadOptions> = {}): Promise<AnimateDiff> {
   const { base, motionModule } = tinyFiles();
-  return AnimateDiff.load({ base, motionModule, device: 'cpu', threads: 1, ...options });
+  return AnimateDiff.load({ base, motionModule, device: 'cpu', dtype: 'float32', threads: 1, ...options });
 }
 
 export const SMALL = {

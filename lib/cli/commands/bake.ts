@@ -10,7 +10,7 @@ const BAKED_MODEL_FLAGS: Flags = {
   ...MODEL_FLAGS,
   dtype: {
     ...MODEL_FLAGS.dtype,
-    describe: 'Of the weights that are written; default auto: float32 on the CPU, float16 on CUDA',
+    describe: 'Of the weights that are written; default float32',
   },
 };
 
@@ -51,8 +51,10 @@ async function bake(values: GlobalFlags & FlagValues, context: Context): Promise
   }
   const layout = bakeLayout(out, values.layout as BakeLayout | undefined);
   await requireWritable(out, 'file');
+  const { dtype = 'auto' } = config;
   const { pipeline, notices } = await loadModel(
-    config,
+    // What is fast here may be too coarse elsewhere.
+    { ...config, dtype: dtype === 'auto' ? 'float32' : dtype },
     pathFlag('libtorch', values, folder),
     context,
     report,
