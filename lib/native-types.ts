@@ -73,6 +73,8 @@ export interface NativeRequest {
   /** 0: lerp, 1: slerp. */
   readonly interpolation: number;
   readonly guidanceScale: number;
+  readonly guidanceEnd: number;
+  readonly deepCache: number;
   readonly scheduler: NativeScheduler;
   readonly seeds: BigUint64Array;
   readonly normOverFrames: boolean;
@@ -117,6 +119,15 @@ export interface NativeMemory {
   readonly devicePeak: number;
   /** Most that large tensors on the host have taken. */
   readonly hostPeak: number;
+}
+
+/** What LibTorch was asked for, on all threads of the process. */
+export interface WorkCount {
+  /** Calls through LibTorch's dispatcher, those that operators make among them included. */
+  readonly operators: number;
+  /** Tensors that were given memory on the host, and their bytes. */
+  readonly allocations: number;
+  readonly bytes: number;
 }
 
 /** What {@link RawAddon.runScheduler} returns, both [timesteps, batch, …]. */
@@ -178,6 +189,7 @@ export interface RawAddon {
   cpuMultipliesBfloat16(): boolean;
   devices(): DeviceInfo[];
   cpuCapability(): string;
+  countWork(enabled: boolean): WorkCount;
   timesteps(scheduler: NativeScheduler): { timesteps: NativeTensor<Float32Array> };
   runScheduler(
     scheduler: NativeScheduler,

@@ -24,6 +24,7 @@ import type {
   RawSource,
   RawTerm,
   SchedulerRun,
+  WorkCount,
 } from './native-types.ts';
 import type { Device } from './options.ts';
 import type { AdapterTerm, DType, Recipe, Role, TensorSource, TermKind } from './weights/types.ts';
@@ -201,6 +202,11 @@ export function devices(): readonly DeviceInfo[] {
 /** Instruction set of LibTorch's CPU kernels, such as `AVX512`. */
 export function cpuCapability(): string {
   return loadAddon().cpuCapability();
+}
+
+/** What was counted since the last call. Counting goes on from zero, or ends, as it is when a process begins. */
+export function countWork(enabled: boolean): WorkCount {
+  return translateSync(() => loadAddon().countWork(enabled));
 }
 
 /** Timesteps of a scheduler in the order they are visited. */

@@ -6,7 +6,10 @@ export type { SourceInput };
 /** `cuda:N` picks one of several devices. `auto` takes CUDA when it can be used, and reports the choice. */
 export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
 
-/** Element type of the networks. `auto`: float32 on the CPU, float16 on CUDA. */
+/**
+ * Element type of the networks. `auto`: float16 on CUDA; on the CPU bfloat16 where the processor multiplies it
+ * itself (AVX512-BF16, AMX), else float32.
+ */
 export type Dtype = 'auto' | 'float32' | 'bfloat16' | 'float16';
 
 /**
@@ -338,6 +341,16 @@ export interface GenerateOptions {
   /** Classifier-free guidance, on when above 1. Default 7.5; with AnimateLCM 1.5, with AnimateDiff-Lightning 1. */
   readonly guidanceScale?: number;
   /**
+   * Share of the steps with guidance, 0 to 1; the rest, at the end, takes half as long each and goes without. Default
+   * 1. An approximation: README.md says what it costs.
+   */
+  readonly guidanceEnd?: number;
+  /**
+   * The whole UNet runs in every such step; in the others its last layer alone takes up the features of the step before
+   * (DeepCache, arXiv 2312.00858). 1 (the default) to 100. An approximation: README.md says what it costs.
+   */
+  readonly deepCache?: number;
+  /**
    * Default `ddim`; with AnimateLCM `lcm` (`originalInferenceSteps: 100`), with AnimateDiff-Lightning `euler`
    * (`timestepSpacing: 'trailing'`). Options of the same scheduler are laid over those.
    */
@@ -369,6 +382,10 @@ export interface ClipParameters {
   readonly seed: string;
   readonly steps: number;
   readonly guidanceScale: number;
+  /** Absent for 1. */
+  readonly guidanceEnd?: number;
+  /** Absent for 1. */
+  readonly deepCache?: number;
   readonly scheduler: string;
   readonly width: number;
   readonly height: number;

@@ -49,6 +49,8 @@ export type RequestParameters = Pick<
   | 'seed'
   | 'steps'
   | 'guidanceScale'
+  | 'guidanceEnd'
+  | 'deepCache'
   | 'scheduler'
   | 'width'
   | 'height'
@@ -75,6 +77,8 @@ const KEYS: readonly (keyof GenerateOptions)[] = [
   'height',
   'steps',
   'guidanceScale',
+  'guidanceEnd',
+  'deepCache',
   'scheduler',
   'seed',
   'preview',
@@ -192,6 +196,8 @@ export function buildRequest(options: GenerateOptions, context: RequestContext):
     height: readSide('height', options.height, config),
     frames,
   };
+  const guidanceEnd = requireNumber('guidanceEnd', options.guidanceEnd ?? 1, 0, 1);
+  const deepCache = requireInteger('deepCache', options.deepCache ?? 1, 1, 100);
   requireOneBuffer(prompts.length, shared);
   const scheduler = resolveScheduler(options.scheduler, { ...context, moduleScheduler: defaults.scheduler });
   const text = encodePrompts(
@@ -203,6 +209,8 @@ export function buildRequest(options: GenerateOptions, context: RequestContext):
   const native: NativeRequest = {
     ...shared,
     ...text.native,
+    guidanceEnd,
+    deepCache,
     layersSkipped: read.clipSkip - 1,
     interpolation: INTERPOLATIONS.indexOf(read.interpolation),
     batch: prompts.length,
@@ -218,6 +226,8 @@ export function buildRequest(options: GenerateOptions, context: RequestContext):
   };
   const clips = prompts.map((prompt, index) => ({
     ...shared,
+    ...(guidanceEnd < 1 && { guidanceEnd }),
+    ...(deepCache > 1 && { deepCache }),
     ...promptParameters(prompt, negatives[index] ?? [], read),
     seed: String(seeds[index]),
     scheduler: describeScheduler(scheduler, context),

@@ -78,7 +78,11 @@ export const MODEL_FLAGS: Flags = {
     kind: 'embeddings',
   },
   device: { describe: 'auto, cpu, cuda or cuda:N; default auto', path: ['device'] },
-  dtype: { describe: 'Default auto: float32 on the CPU, float16 on CUDA', path: ['dtype'], choices: DTYPES },
+  dtype: {
+    describe: 'Default auto: float16 on CUDA; bfloat16 on a CPU that multiplies it, else float32',
+    path: ['dtype'],
+    choices: DTYPES,
+  },
   compat: { describe: 'Whose numbers are reproduced; default original', path: ['compat'], choices: COMPATS },
   threads: { describe: 'CPU threads; default: physical cores', path: ['threads'], kind: 'number' },
   ...LIBTORCH_FLAG,
@@ -135,6 +139,16 @@ export const GENERATE_FLAGS: Flags = {
   'guidance-scale': {
     describe: 'Classifier-free guidance, on when above 1; default 7.5, AnimateLCM 1.5, Lightning 1',
     path: ['guidanceScale'],
+    kind: 'number',
+  },
+  'guidance-end': {
+    describe: 'Share of the steps with guidance, 0 to 1 (default); less is faster and not exact',
+    path: ['guidanceEnd'],
+    kind: 'number',
+  },
+  'deep-cache': {
+    describe: 'Whole UNet in every such step only; default 1, more is faster and not exact',
+    path: ['deepCache'],
     kind: 'number',
   },
   scheduler: {

@@ -140,7 +140,9 @@ const loadShape = {
   device: expecting(z.union([z.enum(['auto', 'cpu', 'cuda']), cudaDevice]), 'auto, cpu, cuda or cuda:N')
     .optional()
     .describe('auto, cpu, cuda or cuda:N. Default: auto.'),
-  dtype: oneOf(DTYPES).optional().describe('Default: auto (float32 on the CPU, float16 on CUDA).'),
+  dtype: oneOf(DTYPES)
+    .optional()
+    .describe('Default: auto (float16 on CUDA; bfloat16 on a CPU that multiplies it, else float32).'),
   compat: oneOf(COMPATS).optional().describe('Whose numbers are reproduced. Default: original.'),
   threads: count(1024).optional().describe('CPU threads. Default: the number of physical cores.'),
 };
@@ -183,6 +185,12 @@ const generateShape = {
     .describe(
       'Classifier-free guidance, on when above 1. Default: 7.5; AnimateLCM 1.5, AnimateDiff-Lightning 1.',
     ),
+  guidanceEnd: expecting(z.number().min(0).max(1), 'a number from 0 to 1')
+    .optional()
+    .describe('Share of the steps with guidance; the rest, at the end, goes without. Default: 1.'),
+  deepCache: count(100)
+    .optional()
+    .describe('The whole UNet runs in every such step, its last layer in the others. Default: 1.'),
   scheduler: expecting(schedulerSchema, SCHEDULER_EXPECTED)
     .optional()
     .describe('Default: ddim; lcm with AnimateLCM, euler with AnimateDiff-Lightning.'),

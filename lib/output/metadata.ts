@@ -30,6 +30,8 @@ function fields(p: ClipParameters): [string, string | number | undefined][] {
     ['Steps', p.steps],
     ['Sampler', p.scheduler],
     ['CFG scale', p.guidanceScale],
+    ['CFG end', p.guidanceEnd],
+    ['Deep cache', p.deepCache],
     ['Seed', p.seed],
     ['Size', `${p.width}x${p.height}`],
     ['Frames', p.frames],

@@ -65,6 +65,19 @@ Napi::Value cpu_capability(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), opened(info.Env()).cpu_capability());
 }
 
+// countWork(enabled): what was counted so far
+Napi::Value count_work(const Napi::CallbackInfo& info) {
+  ad_work counted{};
+  ad_error error{};
+  const ad_status status = opened(info.Env()).count_work(info[0].ToBoolean() ? 1 : 0, &counted, &error);
+  if (status != AD_OK) throw make_error(info.Env(), status, error);
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("operators", static_cast<double>(counted.operators));
+  object.Set("allocations", static_cast<double>(counted.allocations));
+  object.Set("bytes", static_cast<double>(counted.bytes));
+  return object;
+}
+
 Napi::Value settle(Napi::Env env, ad_status status, const ad_error& error, ad_result* result) {
   if (status == AD_OK) return take_result(env, opened(env), result);
   throw make_error(env, status, error);
@@ -101,6 +114,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("cudaDeviceCount", Napi::Function::New(env, cuda_device_count));
   exports.Set("devices", Napi::Function::New(env, devices));
   exports.Set("cpuCapability", Napi::Function::New(env, cpu_capability));
+  exports.Set("countWork", Napi::Function::New(env, count_work));
   exports.Set("timesteps", Napi::Function::New(env, timesteps));
   exports.Set("runScheduler", Napi::Function::New(env, run_scheduler));
   exports.Set("Engine", EngineObject::define(env));

@@ -191,6 +191,8 @@ void read_request(const Napi::Object& object, RequestStorage& storage) {
   request.layers_skipped = integer(object, "layersSkipped");
   request.interpolation = static_cast<ad_interpolation>(integer(object, "interpolation"));
   request.guidance_scale = number(object, "guidanceScale");
+  request.guidance_end = number(object, "guidanceEnd");
+  request.deep_cache = integer(object, "deepCache");
   request.scheduler = read_scheduler(object.Get("scheduler").As<Napi::Object>());
   request.norm_over_frames = flag(object, "normOverFrames");
   request.motion_norm_over_frames = flag(object, "motionNormOverFrames");

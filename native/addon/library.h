@@ -14,6 +14,7 @@ struct EngineApi {
   decltype(&ad_abi_version) abi_version;
   decltype(&ad_libtorch_version) libtorch_version;
   decltype(&ad_cpu_capability) cpu_capability;
+  decltype(&ad_count_work) count_work;
   decltype(&ad_devices) devices;
   decltype(&ad_cuda_device_count) cuda_device_count;
   decltype(&ad_cpu_multiplies_bfloat16) cpu_multiplies_bfloat16;

@@ -18,7 +18,7 @@ extern "C" {
 #define AD_API __attribute__((visibility("default")))
 
 /** Raised when a struct or function below changes; glue and engine must agree. */
-#define AD_ABI_VERSION 4
+#define AD_ABI_VERSION 5
 
 typedef enum ad_status {
   AD_OK = 0,
@@ -258,6 +258,10 @@ typedef struct ad_request {
   int32_t layers_skipped;
   ad_interpolation interpolation;
   double guidance_scale;
+  /** Share of the steps with guidance, 0 to 1; the others, at the end, take the conditional prediction alone. */
+  double guidance_end;
+  /** The whole UNet runs in every such step, its last layer alone in the others; 1: in every step. */
+  int32_t deep_cache;
   ad_scheduler scheduler;
   /** One per clip. */
   const uint64_t* seeds;
@@ -282,11 +286,22 @@ typedef struct ad_memory {
   uint64_t host_peak;
 } ad_memory;
 
+/** What LibTorch was asked for, on all threads of the process. */
+typedef struct ad_work {
+  /** Calls through LibTorch's dispatcher, those that operators make among them included. */
+  uint64_t operators;
+  /** Tensors that were given memory on the host, and their bytes. */
+  uint64_t allocations;
+  uint64_t bytes;
+} ad_work;
+
 AD_API int32_t ad_abi_version(void);
 /** Version of the LibTorch whose headers the engine was compiled with, such as "2.13.0". */
 AD_API const char* ad_libtorch_version(void);
 /** Instruction set that LibTorch's CPU kernels use here, such as "AVX512". */
 AD_API const char* ad_cpu_capability(void);
+/** What was counted since the last call; counting goes on from zero, or ends, as it is when a process begins. */
+AD_API ad_status ad_count_work(int32_t enabled, ad_work* counted, ad_error* error);
 /** Writes up to `capacity` devices, the CPU first, and returns how many there are. */
 AD_API size_t ad_devices(ad_device_info* devices, size_t capacity);
 

@@ -18,6 +18,7 @@
 #include "sampler/noise.h"
 #include "schedulers/scheduler.h"
 #include "tensor_view.h"
+#include "work_count.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/stack.h>
@@ -94,6 +95,13 @@ const char* ad_libtorch_version(void) { return ANIMATEDIFF_LIBTORCH_VERSION; }
 const char* ad_cpu_capability(void) {
   static const std::string* const capability = new std::string(at::get_cpu_capability());
   return capability->c_str();
+}
+
+ad_status ad_count_work(int32_t enabled, ad_work* counted, ad_error* error) {
+  return guarded(error, [&] {
+    const auto [operators, allocations, bytes] = animatediff::count_work(enabled != 0);
+    *counted = {operators, allocations, bytes};
+  });
 }
 
 size_t ad_devices(ad_device_info* devices, size_t capacity) {

@@ -87,10 +87,12 @@ void Graph::require_complete() const {
   }
 }
 
-at::Tensor Graph::operator()(std::vector<c10::IValue> inputs) {
+at::Tensor Graph::operator()(std::vector<c10::IValue> inputs) { return call("forward", std::move(inputs)).toTensor(); }
+
+c10::IValue Graph::call(const std::string& method, std::vector<c10::IValue> inputs) {
   // Shapes change between calls: the profiling executor would specialise, compile and bail out again and again.
   const torch::jit::GraphOptimizerEnabledGuard plain(false);
-  return module_.forward(std::move(inputs)).toTensor();
+  return module_.get_method(method)(std::move(inputs));
 }
 
 void Graph::to(c10::ScalarType dtype) { module_.to(dtype); }

@@ -34,6 +34,9 @@ class Graph {
   /** Runs forward() without recording gradients and without the profiling executor. */
   at::Tensor operator()(std::vector<c10::IValue> inputs);
 
+  /** Runs another method in the same way. */
+  c10::IValue call(const std::string& method, std::vector<c10::IValue> inputs);
+
   /** Converts every floating-point parameter. */
   void to(c10::ScalarType dtype);
 

@@ -11,6 +11,8 @@
 #include <set>
 #include <utility>
 
+#include "work_count.h"
+
 namespace animatediff {
 namespace {
 
@@ -150,6 +152,7 @@ void free_block(void* pointer) {
 class HostAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
+    count_allocation(bytes);
     void* block = bytes >= kSmallest ? arena().take(bytes) : nullptr;
     if (block == nullptr) block = c10::alloc_cpu(bytes);
     return {block, block, &free_block, c10::Device(c10::DeviceType::CPU)};

@@ -5,6 +5,7 @@ Sources: CompVis latent diffusion (arXiv 2112.10752), guoyww/AnimateDiff (arXiv 
 """
 
 import math
+from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -181,7 +182,10 @@ class MidBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Layers of one resolution on the way up; each takes one skip from the end of the list."""
+    """Layers of one resolution on the way up; each takes one skip from the end of the list.
+
+    forward() runs layers `first` to `last` - 1, and the upsampler behind the last one of all.
+    """
 
     def __init__(
         self, inputs: list[int], width: int, config: UNetConfig, attention: bool, motion: bool, last: bool
@@ -203,11 +207,15 @@ class UpBlock(nn.Module):
         norm_over_frames: bool,
         motion_norm_over_frames: bool,
         skips: list[Tensor],
+        first: int,
+        last: int,
     ) -> Tensor:
-        for resnet, attention, motion in zip(self.resnets, self.attentions, self.motion_modules):
-            x = resnet(torch.cat([x, skips.pop()], dim=1), temb, frames, norm_over_frames)
-            x = attention(x, text)
-            x = motion(x, frames, motion_norm_over_frames)
+        layers = enumerate(zip(self.resnets, self.attentions, self.motion_modules))
+        for i, (resnet, attention, motion) in layers:
+            if i >= first and i < last:
+                x = resnet(torch.cat([x, skips.pop()], dim=1), temb, frames, norm_over_frames)
+                x = attention(x, text)
+                x = motion(x, frames, motion_norm_over_frames)
         if self.upsamplers is not None:
             size = skips[-1].shape
             for upsampler in self.upsamplers:
@@ -239,6 +247,7 @@ class UNet(nn.Module):
         super().__init__()
         widths = config.widths
         top = len(widths) - 1
+        self.layers_up = config.layers_per_block + 1
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
         self.time_embedding = TimestepEmbedding(widths[0])
         self.down_blocks = nn.ModuleList(
@@ -265,14 +274,38 @@ class UNet(nn.Module):
         norm_over_frames: bool,
         motion_norm_over_frames: bool,
     ) -> Tensor:
+        return self.predict(sample, timestep, text, norm_over_frames, motion_norm_over_frames, None)[0]
+
+    @torch.jit.export
+    def predict(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        norm_over_frames: bool,
+        motion_norm_over_frames: bool,
+        deep: Optional[Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """The noise, and the features [batch * frames, widths[0], h, w] that enter the last layer on the way up.
+
+        Given those of an earlier timestep as `deep`, the first convolution, that layer and the output are all
+        that runs: DeepCache (Ma et al., arXiv 2312.00858) with its shortest branch.
+        """
         batch, channels, frames, h, w = sample.shape
         temb = F.silu(self.time_embedding(timestep))
         x = self.conv_in(sample.transpose(1, 2).reshape(batch * frames, channels, h, w))
         skips = [x]
-        for block in self.down_blocks:
-            x = block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames, skips)
-        x = self.mid_block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames)
-        for block in self.up_blocks:
-            x = block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames, skips)
+        count = self.layers_up
+        if deep is None:
+            for block in self.down_blocks:
+                x = block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames, skips)
+            x = self.mid_block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames)
+            for block in self.up_blocks:
+                last = count - 1 if block.upsamplers is None else count
+                x = block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames, skips, 0, last)
+            deep = x
+        x = self.up_blocks[-1](
+            deep, temb, text, frames, norm_over_frames, motion_norm_over_frames, skips, count - 1, count
+        )
         x = self.conv_out(F.silu(self.conv_norm_out(x, frames, norm_over_frames)))
-        return x.view(batch, frames, -1, h, w).transpose(1, 2)
+        return x.view(batch, frames, -1, h, w).transpose(1, 2), deep

@@ -26,6 +26,8 @@ export function requestOf(fixture: Fixture<PipelineAbout>): NativeRequest {
     layersSkipped: 0,
     interpolation: 0,
     guidanceScale: about.guidanceScale,
+    guidanceEnd: 1,
+    deepCache: 1,
     scheduler: nativeScheduler(scheduler, about.steps),
     seeds: BigUint64Array.from(about.seeds, BigInt),
     normOverFrames: about.compat === 'original' && about.motion === 'v1',

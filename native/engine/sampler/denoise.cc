@@ -1,8 +1,6 @@
 #include "denoise.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/full.h>
 
 #include "../cpu/text_cache.h"
 #include "../decode.h"
@@ -10,8 +8,8 @@
 #include "../error.h"
 #include "../schedulers/scheduler.h"
 #include "../text.h"
-#include "guidance.h"
 #include "noise.h"
+#include "predict.h"
 #include "preview.h"
 
 namespace animatediff {
@@ -33,11 +31,10 @@ void report(const Callbacks& callbacks, const ad_request& request, size_t step, 
 
 // The final latents [batch, channels, frames, h, w], float32 on the device.
 at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Callbacks& callbacks, ad_result& result) {
-  const bool guided = request.guidance_scale > 1.0;
   const auto scheduler = make_scheduler(request.scheduler);
   callbacks.progress(AD_PHASE_TEXT, 0, 1);
   const cpu::TextCache cache;
-  const at::Tensor text = encode_prompts(pipeline.text_encoder, request, guided, pipeline.device);
+  const at::Tensor text = encode_prompts(pipeline.text_encoder, request, is_guided(request), pipeline.device);
   if (request.keep_floats != 0) result.add("text", text.to(at::kFloat));
   callbacks.progress(AD_PHASE_TEXT, 1, 1);
 
@@ -50,16 +47,10 @@ at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Ca
                        scheduler->init_noise_sigma();
 
   const auto& timesteps = scheduler->timesteps();
+  Predictor predict(pipeline, request, text, timesteps.size());
   for (size_t step = 0; step < timesteps.size(); ++step) {
     callbacks.check_cancelled();
-    const at::Tensor scaled = scheduler->scale_model_input(step, latents);
-    const at::Tensor input = (guided ? at::cat({scaled, scaled}, 0) : scaled).to(pipeline.dtype);
-    const at::Tensor timestep =
-        at::full({input.size(0)}, timesteps[step], at::TensorOptions().dtype(at::kFloat).device(pipeline.device));
-    at::Tensor output =
-        pipeline.unet({input, timestep, text, request.norm_over_frames != 0, request.motion_norm_over_frames != 0})
-            .to(at::kFloat);
-    if (guided) output = guide(output, request.guidance_scale);
+    const at::Tensor output = predict(step, timesteps[step], scheduler->scale_model_input(step, latents));
     const at::Tensor next = scheduler->step(step, output, latents, generators);
     synchronize(pipeline.device);  // a step is reported when it is done, not when it is queued
     report(callbacks, request, step, *scheduler, output, latents);
@@ -72,6 +63,9 @@ void check(const ad_request& request) {
   const int32_t factor = request.vae_scale_factor;
   if (request.batch < 1 || request.frames < 1 || factor < 1) {
     throw EngineError(AD_INVALID_ARGUMENT, "Batch, frames and VAE scale factor must be positive.");
+  }
+  if (request.deep_cache < 1 || !(request.guidance_end >= 0.0 && request.guidance_end <= 1.0)) {
+    throw EngineError(AD_INVALID_ARGUMENT, "Features are reused for at least one step, guidance ends within the clip.");
   }
   if (request.height < factor || request.width < factor || request.height % factor != 0 ||
       request.width % factor != 0) {
