@@ -26,7 +26,7 @@ class Stage:
     ema: float = 0.999
     log_every: int = 20
     save_every: int = 250
-    sheet_every: int = 500
+    sheet_every: int = 400
     bf16: bool = False
 
 
@@ -45,6 +45,7 @@ class Recipe:
     motion_lora: Stage
     seed: int = 20260
     lora_rank: int = 4
+    personalised_rank: int = 16
     empty_captions: float = 0.1
     sheet_prompts: int = 10
     guidance: float = 3.0
@@ -86,7 +87,7 @@ RECIPES: dict[str, Recipe] = {
         words=Stage(steps=700, batch=48, scenes=0, learning_rate=1e-3, matrix_rate=0.01, warmup=30),
         polish=Stage(steps=800, batch=48, scenes=0, learning_rate=5e-4, matrix_rate=0.005, warmup=30),
         motion=Stage(steps=2200, batch=4, scenes=4000, learning_rate=1e-3, matrix_rate=0.015),
-        personalised=Stage(steps=500, batch=48, scenes=5000, learning_rate=1e-4, matrix_rate=0.001),
+        personalised=Stage(steps=1600, batch=48, scenes=5000, learning_rate=3e-3),
         lora=Stage(steps=800, batch=48, scenes=5000, learning_rate=3e-3),
         motion_lora=Stage(steps=400, batch=4, scenes=200, learning_rate=3e-3, warmup=20),
     ),
@@ -97,9 +98,7 @@ RECIPES: dict[str, Recipe] = {
         words=Stage(steps=2000, batch=384, scenes=0, learning_rate=1e-3, matrix_rate=0.01, bf16=True),
         polish=Stage(steps=2000, batch=384, scenes=0, learning_rate=5e-4, matrix_rate=0.005, bf16=True),
         motion=Stage(steps=6000, batch=24, scenes=16000, learning_rate=1e-3, matrix_rate=0.015, bf16=True),
-        personalised=Stage(
-            steps=1500, batch=256, scenes=30000, learning_rate=5e-4, matrix_rate=0.003, bf16=True
-        ),
+        personalised=Stage(steps=1500, batch=256, scenes=30000, learning_rate=2e-3, bf16=True),
         lora=Stage(steps=1500, batch=256, scenes=30000, learning_rate=2e-3, bf16=True),
         motion_lora=Stage(steps=800, batch=24, scenes=3000, learning_rate=1e-3, bf16=True),
     ),
@@ -110,7 +109,7 @@ RECIPES: dict[str, Recipe] = {
         words=replace(short(6, 8, 1e-3), matrix_rate=0.002),
         polish=replace(short(6, 8, 1e-3), matrix_rate=0.002),
         motion=short(6, 2, 5e-3),
-        personalised=short(6, 8, 5e-3),
+        personalised=short(6, 8, 2e-2),
         lora=short(6, 8, 2e-2),
         motion_lora=short(6, 2, 2e-2),
         sheet_prompts=2,

@@ -50,6 +50,12 @@ def adapt(unet: UNet, targets: list[str], rank: int, seed: int) -> None:
         parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank, generator))
 
 
+def merge(unet: UNet) -> None:
+    """Makes the updates part of the weights: the network has its usual parameters again."""
+    for name in [name for name, module in unet.named_modules() if parametrize.is_parametrized(module)]:
+        parametrize.remove_parametrizations(unet.get_submodule(name), "weight", leave_parametrized=True)
+
+
 def adapted(unet: UNet) -> dict[str, Tensor]:
     """`<layer>.down` [rank, inputs] and `<layer>.up` [outputs, rank] of every adapted layer."""
     suffix = ".parametrizations.weight.0"

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
-import type { AnimateDiff, PipelineInfo } from '../../lib/index.ts';
+import type { AnimateDiff, GenerateOptions, PipelineInfo } from '../../lib/index.ts';
 import type { RgbFrames } from '../../lib/output/frames.ts';
 import { software } from '../../lib/package-info.ts';
 import { caption, selectTasks, type Task } from './captions.ts';
@@ -21,6 +21,8 @@ import { type JudgedClip, writeSheets } from './sheets.ts';
 const CONTROL_CLIPS = 32;
 
 interface Settings {
+  /** Laid over those of the configuration. */
+  readonly overrides: Pick<GenerateOptions, 'steps' | 'guidanceEnd' | 'deepCache'>;
   readonly clips: number | undefined;
   readonly batch: number;
   readonly folder: string | undefined;
@@ -101,7 +103,8 @@ async function motionControl(set: EvaluationSet, model: Model, tasks: readonly T
 }
 
 async function evaluateSet(set: EvaluationSet, settings: Settings): Promise<SetResult> {
-  const model = await readModel(set.config, settings.folder);
+  const shipped = await readModel(set.config, settings.folder);
+  const model = { ...shipped, settings: { ...shipped.settings, ...settings.overrides } };
   const tasks = selectTasks(settings.clips ?? set.clips, set.backgrounds);
   const { judged, seconds, info } = await withPipe(model, async (pipe) => ({
     ...(await judgeAll(sampleClips(pipe, model, tasks, settings.batch), tasks, set)),
@@ -138,6 +141,20 @@ function positive(name: string, text: string | undefined): number | undefined {
   throw new RangeError(`Expected a positive whole number for --${name}, got ${text}.`);
 }
 
+/** Only what was given, so that nothing is laid over a setting as `undefined`. */
+function readOverrides(
+  values: Readonly<Partial<Record<'steps' | 'guidance-end' | 'deep-cache', string>>>,
+): Settings['overrides'] {
+  const names = [
+    ['steps', 'steps'],
+    ['guidanceEnd', 'guidance-end'],
+    ['deepCache', 'deep-cache'],
+  ] as const;
+  return Object.fromEntries(
+    names.flatMap(([key, name]) => (values[name] === undefined ? [] : [[key, Number(values[name])]])),
+  );
+}
+
 function chosenSets(names: readonly string[]): readonly EvaluationSet[] {
   const known = SETS.map(({ name }) => name);
   for (const name of names) {
@@ -171,9 +188,13 @@ async function evaluate(): Promise<void> {
       model: { type: 'string' },
       json: { type: 'string' },
       sheets: { type: 'string' },
+      steps: { type: 'string' },
+      'guidance-end': { type: 'string' },
+      'deep-cache': { type: 'string' },
     },
   });
   const settings: Settings = {
+    overrides: readOverrides(values),
     clips: positive('clips', values.clips),
     batch: positive('batch', values.batch) ?? 1,
     folder: values.model,

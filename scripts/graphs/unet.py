@@ -5,7 +5,6 @@ Sources: CompVis latent diffusion (arXiv 2112.10752), guoyww/AnimateDiff (arXiv 
 """
 
 import math
-from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -284,9 +283,9 @@ class UNet(nn.Module):
         text: Tensor,
         norm_over_frames: bool,
         motion_norm_over_frames: bool,
-        deep: Optional[Tensor],
+        deep: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """The noise, and the features [batch * frames, widths[0], h, w] that enter the last layer on the way up.
+        """The noise, and the features [batch * frames, widths[0], h, w] that enter the last layer.
 
         Given those of an earlier timestep as `deep`, the first convolution, that layer and the output are all
         that runs: DeepCache (Ma et al., arXiv 2312.00858) with its shortest branch.

@@ -14,7 +14,7 @@ describe('approximations of sampling', () => {
     await pipe.close();
   });
 
-  const frames = async (options: Partial<GenerateOptions>) =>
+  const frames = async (options: Partial<Omit<GenerateOptions, 'prompt'>>) =>
     (await pipe.generate({ ...SMALL, ...options })).data;
 
   it('are off by default', async () => {

@@ -56,7 +56,7 @@ def paint_normal(colour: Array, distance: Array, x: Array, y: Array) -> tuple[Ar
 
 
 def paint_neon(colour: Array, distance: Array, x: Array, y: Array) -> tuple[Array, Array]:
-    """A bright tube along the edge with a halo, dark inside."""
+    """A bright tube along the edge with a halo around it, and a pane inside that it lights."""
     away = np.abs(distance)
     tube = np.clip(np.float32(2.4) - away, 0, 1)
     halo = np.float32(0.55) * np.exp(-away * np.float32(1 / 4.0))
@@ -64,7 +64,8 @@ def paint_neon(colour: Array, distance: Array, x: Array, y: Array) -> tuple[Arra
     bright = np.clip(np.float32(0.15) + colour, 0, 1)
     glow = mix(bright, np.ones(3, dtype=np.float32), core)
     fade = np.clip((9 - distance) * np.float32(0.25), 0, 1)
-    return glow, np.maximum(tube, halo * fade)
+    pane = np.float32(0.5) * cover(distance)
+    return glow, np.maximum(np.maximum(tube, halo * fade), pane)
 
 
 def paint_crayon(colour: Array, distance: Array, x: Array, y: Array) -> tuple[Array, Array]:

@@ -16,14 +16,16 @@ interface Threshold {
   readonly share: number;
 }
 
-/** Crayon lets the background through and has no hard outline; the light around a neon tube is not its object. */
+/** Crayon lets the background through and has no hard outline; the light around a neon sign is not its object. */
 const THRESHOLDS: Readonly<Record<Style, Threshold>> = {
   normal: { least: 24, most: 28, share: 0.3 },
-  neon: { least: 60, most: 255, share: 0.45 },
+  neon: { least: 60, most: 255, share: 0.27 },
   crayon: { least: 13, most: 30, share: 0.33 },
 };
 /** Share of the pixels that are the most foreign ones. */
 const FOREIGN = 0.01;
+/** The tubes of a neon sign are brighter than this share of the most foreign pixels, the pane that they light is not. */
+const TUBE = 0.58;
 /** Pixels by which the glow of a neon tube reaches beyond the edge that it follows. */
 const GLOW = 1;
 /** An enclosed region is a hole when its mean colour is this near to the background's. */
@@ -89,19 +91,21 @@ function fillEnclosed(mask: Uint8Array, width: number, isHole: (region: Region) 
   }
 }
 
-/** A tube runs along the edge: what its outermost piece encloses is the object, what the others do is not. */
-function fillTubes(mask: Uint8Array, width: number, main: Region): Uint8Array {
-  const outer = new Uint8Array(mask.length);
+/** A sign and what its outermost piece encloses, without what the tubes inside of it enclose. */
+function fillSign(main: Region, field: Float32Array, tubeLevel: number, width: number): Uint8Array {
+  const outer = new Uint8Array(field.length);
   for (const pixel of main.pixels) outer[pixel] = 1;
-  const filled = Uint8Array.from(outer);
-  fillEnclosed(filled, width, () => false);
-  const inside = mask.map((value, pixel) => (value === 1 && outer[pixel] === 0 ? (filled[pixel] ?? 0) : 0));
-  const object = erode(filled, width, GLOW);
-  for (const tube of findRegions(inside, width, 1)) {
-    if (tube.pixels.length < 0.05 * main.pixels.length) continue;
-    const inner = new Uint8Array(mask.length);
+  fillEnclosed(outer, width, () => false);
+  const object = erode(outer, width, GLOW);
+  const bright = Uint8Array.from(field, (value, pixel) => (value > tubeLevel ? (outer[pixel] ?? 0) : 0));
+  const tubes = findRegions(bright, width, 1).sort((a, b) => b.pixels.length - a.pixels.length);
+  for (const tube of tubes.slice(1)) {
+    const inner = new Uint8Array(field.length);
     for (const pixel of tube.pixels) inner[pixel] = 1;
     fillEnclosed(inner, width, () => false);
+    // What encloses nothing is a bright spot of the pane.
+    const enclosed = inner.reduce((area, value) => area + value, -tube.pixels.length);
+    if (enclosed < 0.03 * main.pixels.length) continue;
     const hole = erode(inner, width, GLOW);
     for (const [pixel, value] of hole.entries()) if (value === 1) object[pixel] = 0;
   }
@@ -129,19 +133,20 @@ function measure(mask: Uint8Array, width: number): Silhouette | undefined {
   };
 }
 
-function threshold(field: Float32Array, style: Style): number {
-  const { least, most, share } = THRESHOLDS[style];
-  const foreign = Float32Array.from(field).sort()[Math.floor((1 - FOREIGN) * field.length)] ?? 0;
-  return Math.min(most, Math.max(least, share * foreign));
+/** How far the most foreign pixels are from the background. */
+function mostForeign(field: Float32Array): number {
+  return Float32Array.from(field).sort()[Math.floor((1 - FOREIGN) * field.length)] ?? 0;
 }
 
 function findObject(frame: Uint8Array, width: number, style: Style, segments: readonly Segment[]) {
   const field = distances(frame, segments);
-  const least = threshold(field, style);
-  const mask = Uint8Array.from(field, (value) => (value > least ? 1 : 0));
+  const foreign = mostForeign(field);
+  const { least, most, share } = THRESHOLDS[style];
+  const begin = Math.min(most, Math.max(least, share * foreign));
+  const mask = Uint8Array.from(field, (value) => (value > begin ? 1 : 0));
   const main = mainRegion(mask, width, field);
   if (main === undefined) return undefined;
-  if (style === 'neon') return measure(fillTubes(mask, width, main), width);
+  if (style === 'neon') return measure(fillSign(main, field, TUBE * foreign, width), width);
   const object = new Uint8Array(mask.length);
   for (const pixel of main.pixels) object[pixel] = 1;
   fillEnclosed(object, width, (region) => {
