@@ -1,5 +1,6 @@
 /** From options to a filled engine: plan the weights, open LibTorch, choose the device, bind every network. */
 
+import { chooseDevice } from './device.ts';
 import { engineCall } from './engine-call.ts';
 import { readEnvironment } from './environment.ts';
 import { AnimateDiffError } from './errors.ts';
@@ -38,30 +39,27 @@ export interface LoadedModel extends PlannedModel, StartedEngine {
 const SAMPLING_ROLES: readonly Role[] = ['text_encoder', 'unet', 'vae_decoder'];
 const ALL_ROLES: readonly Role[] = [...SAMPLING_ROLES, 'vae_encoder'];
 
-/** `auto` on a machine with an NVIDIA driver that nevertheless runs on the CPU is worth a word. */
-function noticeCpu(libtorch: LibTorchInfo, notify: (notice: Notice) => void): void {
+/** Why CUDA is not used with this LibTorch. */
+function whyNotCuda(libtorch: LibTorchInfo): string {
   const environment = readEnvironment();
-  const driver = nvidiaDriver();
-  if (!driver.present) return;
   const reason = explainCuda({
     devices: [],
-    driver,
+    driver: nvidiaDriver(),
     libcuda: findLibcuda(environment),
     visibleDevices: environment.cudaVisibleDevices,
     libtorch,
   });
-  notify({
-    code: 'device-cpu',
-    message: `Running on the CPU: ${reason ?? 'this process opened LibTorch for the CPU'}.`,
-  });
+  return reason ?? 'this process opened LibTorch for the CPU';
 }
 
 function startEngine(request: LoadRequest, notify: (notice: Notice) => void): StartedEngine {
   const libtorch = openEngine({ libtorch: request.libtorch, device: request.device });
-  const automatic = request.device === 'auto';
-  const kind = request.device === 'cpu' || (automatic && cudaDeviceCount() === 0) ? 'cpu' : 'cuda';
-  if (automatic && kind === 'cpu') noticeCpu(libtorch, notify);
-  const index = Number(request.device.split(':')[1] ?? 0);
+  const count = request.device === 'cpu' ? 0 : cudaDeviceCount();
+  const { kind, index } = chooseDevice(request.device, count, () => whyNotCuda(libtorch));
+  // `auto` on a machine with an NVIDIA driver that nevertheless runs on the CPU is worth a word.
+  if (request.device === 'auto' && kind === 'cpu' && nvidiaDriver().present) {
+    notify({ code: 'device-cpu', message: `Running on the CPU: ${whyNotCuda(libtorch)}.` });
+  }
   const dtype = request.dtype === 'auto' ? (kind === 'cuda' ? 'float16' : 'float32') : request.dtype;
   const { threads } = request;
   const plain = readEnvironment().plainGraphs;
