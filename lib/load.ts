@@ -12,7 +12,7 @@ import { findLibcuda, nvidiaDriver } from './libtorch/nvidia.ts';
 import { type LoadRequest, readLoadOptions } from './load-options.ts';
 import { type PlannedModel, planRequest } from './model-plan.ts';
 import { samplingNotices } from './motion-sampling.ts';
-import { cudaDeviceCount, NativeEngine, openEngine } from './native.ts';
+import { cudaDeviceCount, NativeEngine, type NativeNotice, openEngine } from './native.ts';
 import type { Compat, Dtype, LoadOptions, Notice } from './options.ts';
 import { isLoraRole, type LoraPlan, withTerms } from './weights/loras.ts';
 import { recipeBytes } from './weights/shapes.ts';
@@ -61,9 +61,9 @@ function startEngine(request: LoadRequest, notify: (notice: Notice) => void): St
     notify({ code: 'device-cpu', message: `Running on the CPU: ${whyNotCuda(libtorch)}.` });
   }
   const dtype = request.dtype === 'auto' ? (kind === 'cuda' ? 'float16' : 'float32') : request.dtype;
-  const { threads } = request;
+  const { threads, memory } = request;
   const plain = readEnvironment().plainGraphs;
-  const engine = new NativeEngine({ device: kind, deviceIndex: index, dtype, threads, plain });
+  const engine = new NativeEngine({ device: kind, deviceIndex: index, dtype, threads, plain, memory });
   return { engine, libtorch, device: kind === 'cpu' ? 'cpu' : `cuda:${index}`, dtype, threads };
 }
 
@@ -79,7 +79,12 @@ function mergedPlans({ plans }: Pick<PlannedModel, 'plans'>, loras: LoraPlan): P
   );
 }
 
-async function bindAll(engine: NativeEngine, model: PlannedModel, request: LoadRequest): Promise<void> {
+async function bindAll(
+  engine: NativeEngine,
+  model: PlannedModel,
+  request: LoadRequest,
+  notify: (notice: Notice) => void,
+): Promise<void> {
   const plans = mergedPlans(model, model.loras);
   const total = SAMPLING_ROLES.reduce((sum, role) => sum + planBytes(plans[role]), 0);
   let before = 0;
@@ -91,6 +96,7 @@ async function bindAll(engine: NativeEngine, model: PlannedModel, request: LoadR
         plans,
         role,
         guard((done: number) => request.onProgress?.({ phase: 'weights', role, done: start + done, total })),
+        guard((code, message) => notify({ code, message })),
       ),
     );
     before += planBytes(plans[role]);
@@ -103,6 +109,7 @@ export async function bindRole(
   plans: PlannedModel['plans'],
   role: Role,
   progress?: (done: number) => void,
+  notice?: NativeNotice,
 ): Promise<void> {
   const plan = plans[role];
   if (plan === undefined) {
@@ -116,6 +123,7 @@ export async function bindRole(
     graphFile(plan.graph),
     plan.recipes,
     progress && ((_phase, done) => progress(done)),
+    notice,
   );
 }
 
@@ -156,7 +164,7 @@ export async function loadModel(
   for (const notice of samplingNotices(model.motion, request)) notify(notice);
   const started = startEngine(request, notify);
   try {
-    await bindAll(started.engine, model, request);
+    await bindAll(started.engine, model, request, notify);
   } catch (error) {
     await started.engine.close();
     throw error;

@@ -14,6 +14,7 @@ import {
   SCHEDULERS,
   TIMESTEP_SPACINGS,
 } from '../config/choices.ts';
+import { MEMORY_MODES } from '../options.ts';
 
 export interface Flag {
   readonly describe: string;
@@ -79,6 +80,11 @@ export const MODEL_FLAGS: Flags = {
   },
   device: { describe: 'auto, cpu, cuda or cuda:N; default auto', path: ['device'] },
   dtype: { describe: 'Default auto: float32 on the CPU, float16 on CUDA', path: ['dtype'], choices: DTYPES },
+  memory: {
+    describe: 'Default auto: what fits is as fast as it can be; low: take little; high: do not look first',
+    path: ['memory'],
+    choices: MEMORY_MODES,
+  },
   compat: { describe: 'Whose numbers are reproduced; default original', path: ['compat'], choices: COMPATS },
   threads: { describe: 'CPU threads; default: physical cores', path: ['threads'], kind: 'number' },
   ...LIBTORCH_FLAG,

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { formatSource, parseSource } from '../hub/source.ts';
+import { MEMORY_MODES } from '../options.ts';
 import {
   CLIP_FORMATS,
   COMPATS,
@@ -141,6 +142,9 @@ const loadShape = {
     .optional()
     .describe('auto, cpu, cuda or cuda:N. Default: auto.'),
   dtype: oneOf(DTYPES).optional().describe('Default: auto (float32 on the CPU, float16 on CUDA).'),
+  memory: oneOf(MEMORY_MODES)
+    .optional()
+    .describe('What gives way where memory is short: auto, low or high. Default: auto.'),
   compat: oneOf(COMPATS).optional().describe('Whose numbers are reproduced. Default: original.'),
   threads: count(1024).optional().describe('CPU threads. Default: the number of physical cores.'),
 };

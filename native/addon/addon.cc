@@ -65,6 +65,12 @@ Napi::Value cpu_capability(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), opened(info.Env()).cpu_capability());
 }
 
+// limitHostMemory(bytes)
+Napi::Value limit_host_memory(const Napi::CallbackInfo& info) {
+  opened(info.Env()).limit_host_memory(static_cast<uint64_t>(info[0].ToNumber().Int64Value()));
+  return info.Env().Undefined();
+}
+
 Napi::Value settle(Napi::Env env, ad_status status, const ad_error& error, ad_result* result) {
   if (status == AD_OK) return take_result(env, opened(env), result);
   throw make_error(env, status, error);
@@ -101,6 +107,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("cudaDeviceCount", Napi::Function::New(env, cuda_device_count));
   exports.Set("devices", Napi::Function::New(env, devices));
   exports.Set("cpuCapability", Napi::Function::New(env, cpu_capability));
+  exports.Set("limitHostMemory", Napi::Function::New(env, limit_host_memory));
   exports.Set("timesteps", Napi::Function::New(env, timesteps));
   exports.Set("runScheduler", Napi::Function::New(env, run_scheduler));
   exports.Set("Engine", EngineObject::define(env));

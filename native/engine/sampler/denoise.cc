@@ -2,7 +2,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/full.h>
 
 #include "../cpu/text_cache.h"
 #include "../decode.h"
@@ -12,7 +11,9 @@
 #include "../text.h"
 #include "guidance.h"
 #include "noise.h"
+#include "pieces.h"
 #include "preview.h"
+#include "stages.h"
 
 namespace animatediff {
 namespace {
@@ -32,12 +33,14 @@ void report(const Callbacks& callbacks, const ad_request& request, size_t step, 
 }
 
 // The final latents [batch, channels, frames, h, w], float32 on the device.
-at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Callbacks& callbacks, ad_result& result) {
+at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, Stages& stages, const Callbacks& callbacks,
+                   ad_result& result) {
   const bool guided = request.guidance_scale > 1.0;
   const auto scheduler = make_scheduler(request.scheduler);
   callbacks.progress(AD_PHASE_TEXT, 0, 1);
   const cpu::TextCache cache;
-  const at::Tensor text = encode_prompts(pipeline.text_encoder, request, guided, pipeline.device);
+  const at::Tensor text = stages.run(
+      AD_TEXT_ENCODER, [&] { return encode_prompts(pipeline.text_encoder, request, guided, pipeline.device); });
   if (request.keep_floats != 0) result.add("text", text.to(at::kFloat));
   callbacks.progress(AD_PHASE_TEXT, 1, 1);
 
@@ -49,16 +52,18 @@ at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Ca
                            .to(pipeline.device) *
                        scheduler->init_noise_sigma();
 
+  PiecewiseUNet unet(pipeline.unet, text, workload(request).rows, request.norm_over_frames != 0,
+                     request.motion_norm_over_frames != 0);
   const auto& timesteps = scheduler->timesteps();
   for (size_t step = 0; step < timesteps.size(); ++step) {
     callbacks.check_cancelled();
     const at::Tensor scaled = scheduler->scale_model_input(step, latents);
     const at::Tensor input = (guided ? at::cat({scaled, scaled}, 0) : scaled).to(pipeline.dtype);
-    const at::Tensor timestep =
-        at::full({input.size(0)}, timesteps[step], at::TensorOptions().dtype(at::kFloat).device(pipeline.device));
-    at::Tensor output =
-        pipeline.unet({input, timestep, text, request.norm_over_frames != 0, request.motion_norm_over_frames != 0})
-            .to(at::kFloat);
+    at::Tensor output = stages.run(AD_UNET, [&] {
+      const at::Tensor predicted = unet(input, timesteps[step], stages.plan().rows);
+      synchronize(pipeline.device);  // what the device meets late is met within the stage
+      return predicted;
+    });
     if (guided) output = guide(output, request.guidance_scale);
     const at::Tensor next = scheduler->step(step, output, latents, generators);
     synchronize(pipeline.device);  // a step is reported when it is done, not when it is queued
@@ -68,28 +73,15 @@ at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Ca
   return latents;
 }
 
-void check(const ad_request& request) {
-  const int32_t factor = request.vae_scale_factor;
-  if (request.batch < 1 || request.frames < 1 || factor < 1) {
-    throw EngineError(AD_INVALID_ARGUMENT, "Batch, frames and VAE scale factor must be positive.");
-  }
-  if (request.height < factor || request.width < factor || request.height % factor != 0 ||
-      request.width % factor != 0) {
-    throw EngineError(AD_INVALID_ARGUMENT, "Expected width and height as positive multiples of " +
-                                               std::to_string(factor) + ", got " + std::to_string(request.width) + "x" +
-                                               std::to_string(request.height) + ".");
-  }
-}
-
 }  // namespace
 
-std::unique_ptr<ad_result> run_pipeline(const Pipeline& pipeline, const ad_request& request,
+std::unique_ptr<ad_result> run_pipeline(const Pipeline& pipeline, const ad_request& request, MemoryPlan& plan,
                                         const Callbacks& callbacks) {
-  check(request);
   auto result = std::make_unique<ad_result>();
-  const at::Tensor latents = denoise(pipeline, request, callbacks, *result);
+  Stages stages(pipeline, request, plan, callbacks);
+  const at::Tensor latents = denoise(pipeline, request, stages, callbacks, *result);
   if (request.keep_floats != 0) result->add("latents", latents);
-  decode_clips(pipeline.vae_decoder, latents, request, callbacks, *result);
+  decode_clips(pipeline.vae_decoder, latents, request, stages, callbacks, *result);
   return result;
 }
 
