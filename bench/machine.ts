@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
+import path from 'node:path';
 import { ROOT } from './turns.ts';
 
 export interface Hardware {
@@ -36,8 +37,12 @@ function git(...args: readonly string[]): string {
   }).trim();
 }
 
-/** Short hash, with a `+` when tracked files differ from it; undefined outside of a clone. */
+/** Short hash, with a `+` when tracked files differ from it, or what an offline bundle says; else undefined. */
 export function commit(): string | undefined {
+  const { gitHead } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as {
+    gitHead?: string;
+  };
+  if (gitHead !== undefined) return gitHead;
   try {
     const dirty = git('status', '--porcelain', '--untracked-files=no') !== '';
     return git('rev-parse', '--short', 'HEAD') + (dirty ? '+' : '');

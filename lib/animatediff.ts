@@ -1,4 +1,5 @@
 /** The class that users hold: load a model, generate clips, close. */
+import process from 'node:process';
 import { Adapters } from './adapters.ts';
 import { type ArchiveMetadata, writeArchiveMetadata } from './archive.ts';
 import { bakeLayout, writeBaked } from './bake.ts';
@@ -9,7 +10,7 @@ import { resolveLoadSources } from './hub/load-sources.ts';
 import { bindRole, type EngineDtype, type LoadedModel, loadModel, refill } from './load.ts';
 import { readLoras } from './load-options.ts';
 import { type MotionFacts, type SamplingDefaults, samplingDefaults } from './motion-sampling.ts';
-import { NATIVE_PHASES, type NativeClips, type NativeProgress } from './native.ts';
+import { NATIVE_PHASES, type NativeClips, type NativeMemory, type NativeProgress } from './native.ts';
 import {
   type AppliedLora,
   type BakeLayout,
@@ -75,6 +76,40 @@ export interface PipelineMemory {
   readonly devicePeak: number;
   /** Most that large tensors on the host have taken in this process, weights on the CPU included. */
   readonly hostPeak: number;
+  /** What tensors take now: on the device (0 on the CPU), and large ones on the host, of the whole process. */
+  readonly deviceHeld: number;
+  readonly hostHeld: number;
+  /** How the last clips were made; absent before. */
+  readonly plan?: MemoryPlan;
+}
+
+/** In which pieces clips were made, after what `memory` asked for, what was free and what ran out. */
+export interface MemoryPlan {
+  /** Rows of the UNet's batch: clips, twice as many with guidance. */
+  readonly rows: number;
+  /** Rows that were computed at once: half of them where guidance was split. */
+  readonly rowsAtOnce: number;
+  /** Frames that the VAE decoded at once. */
+  readonly framesDecoded: number;
+  /**
+   * Networks that waited on the host: `idle` text encoder and VAE; `sequential` all, with parameters copied to the
+   * device one by one as they were used.
+   */
+  readonly offload: (typeof OFFLOADS)[number];
+}
+
+/** Order of `ad_offload`. */
+const OFFLOADS = ['none', 'idle', 'sequential'] as const;
+
+function describeMemory({
+  rows,
+  rowsAtOnce,
+  framesDecoded,
+  offload,
+  ...bytes
+}: NativeMemory): PipelineMemory {
+  const plan = { rows, rowsAtOnce, framesDecoded, offload: OFFLOADS[offload] ?? 'none' };
+  return { ...bytes, ...(rows > 0 && { plan }) };
 }
 
 /**
@@ -147,9 +182,9 @@ export class AnimateDiff implements AsyncDisposable {
     return this.#closing !== undefined;
   }
 
-  /** Bytes held by the engine; answers after the calls before it. */
+  /** Bytes held by the engine, and how the last clips were made to fit; answers after the calls before it. */
   memory(): Promise<PipelineMemory> {
-    return this.#whileOpen(() => this.#model.engine.memory());
+    return this.#whileOpen(async () => describeMemory(await this.#model.engine.memory()));
   }
 
   /**
@@ -296,7 +331,7 @@ export class AnimateDiff implements AsyncDisposable {
           onProgress({ phase: NATIVE_PHASES[phase] as GenerateProgress['phase'], step, steps, preview });
         });
       return engine.generate(
-        request.native,
+        { ...request.native, hostFree: process.availableMemory() },
         report,
         guard((code, message) => this.#notify({ code, message })),
       );

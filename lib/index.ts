@@ -1,5 +1,5 @@
 /** The public surface of animatediff-native, and nothing else. */
-export { AnimateDiff, type PipelineInfo, type PipelineMemory } from './animatediff.ts';
+export { AnimateDiff, type MemoryPlan, type PipelineInfo, type PipelineMemory } from './animatediff.ts';
 export { Clip, type Frame } from './clip.ts';
 export { AnimateDiffError, ERROR_CODES, type ErrorCode, type ErrorDetails } from './errors.ts';
 export { type DoctorReport, diagnose } from './libtorch/doctor.ts';

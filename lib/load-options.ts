@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { invalidArgument } from './errors.ts';
 import { formatSource, parseSource, type SourceInput } from './hub/source.ts';
-import type { EmbeddingOptions, LoadOptions, LoraOptions } from './options.ts';
+import { type EmbeddingOptions, type LoadOptions, type LoraOptions, MEMORY_MODES } from './options.ts';
 import {
   requireBoolean,
   requireChoice,
@@ -26,6 +26,7 @@ const KEYS: readonly (keyof LoadOptions)[] = [
   'embeddings',
   'device',
   'dtype',
+  'memory',
   'compat',
   'threads',
   'libtorch',
@@ -132,6 +133,7 @@ export function readLoadOptions(options: LoadOptions) {
     embeddings: readEmbeddings(options.embeddings),
     device,
     dtype: requireChoice('dtype', options.dtype ?? 'auto', DTYPES),
+    memory: requireChoice('memory', options.memory ?? 'auto', MEMORY_MODES),
     compat: requireChoice('compat', options.compat ?? 'original', ['original', 'diffusers']),
     threads: options.threads === undefined ? 0 : requireInteger('threads', options.threads, 1, 1024),
     libtorch: options.libtorch === undefined ? undefined : requirePath('libtorch', options.libtorch),

@@ -1,5 +1,6 @@
 /** From options to a filled engine: plan the weights, open LibTorch, choose the device, bind every network. */
 
+import { chooseDevice } from './device.ts';
 import { engineCall } from './engine-call.ts';
 import { readEnvironment } from './environment.ts';
 import { AnimateDiffError } from './errors.ts';
@@ -11,7 +12,13 @@ import { findLibcuda, nvidiaDriver } from './libtorch/nvidia.ts';
 import { type LoadRequest, readLoadOptions } from './load-options.ts';
 import { type PlannedModel, planRequest } from './model-plan.ts';
 import { samplingNotices } from './motion-sampling.ts';
-import { cpuMultipliesBfloat16, cudaDeviceCount, NativeEngine, openEngine } from './native.ts';
+import {
+  cpuMultipliesBfloat16,
+  cudaDeviceCount,
+  NativeEngine,
+  type NativeNotice,
+  openEngine,
+} from './native.ts';
 import type { Compat, Dtype, LoadOptions, Notice } from './options.ts';
 import { isLoraRole, type LoraPlan, withTerms } from './weights/loras.ts';
 import { recipeBytes } from './weights/shapes.ts';
@@ -38,22 +45,17 @@ export interface LoadedModel extends PlannedModel, StartedEngine {
 const SAMPLING_ROLES: readonly Role[] = ['text_encoder', 'unet', 'vae_decoder'];
 const ALL_ROLES: readonly Role[] = [...SAMPLING_ROLES, 'vae_encoder'];
 
-/** `auto` on a machine with an NVIDIA driver that nevertheless runs on the CPU is worth a word. */
-function noticeCpu(libtorch: LibTorchInfo, notify: (notice: Notice) => void): void {
+/** Why CUDA is not used with this LibTorch. */
+function whyNotCuda(libtorch: LibTorchInfo): string {
   const environment = readEnvironment();
-  const driver = nvidiaDriver();
-  if (!driver.present) return;
   const reason = explainCuda({
     devices: [],
-    driver,
+    driver: nvidiaDriver(),
     libcuda: findLibcuda(environment),
     visibleDevices: environment.cudaVisibleDevices,
     libtorch,
   });
-  notify({
-    code: 'device-cpu',
-    message: `Running on the CPU: ${reason ?? 'this process opened LibTorch for the CPU'}.`,
-  });
+  return reason ?? 'this process opened LibTorch for the CPU';
 }
 
 /** What `auto` means: half as many bits where the device multiplies them itself. */
@@ -64,14 +66,16 @@ function fastDtype(kind: 'cpu' | 'cuda'): EngineDtype {
 
 function startEngine(request: LoadRequest, notify: (notice: Notice) => void): StartedEngine {
   const libtorch = openEngine({ libtorch: request.libtorch, device: request.device });
-  const automatic = request.device === 'auto';
-  const kind = request.device === 'cpu' || (automatic && cudaDeviceCount() === 0) ? 'cpu' : 'cuda';
-  if (automatic && kind === 'cpu') noticeCpu(libtorch, notify);
-  const index = Number(request.device.split(':')[1] ?? 0);
+  const count = request.device === 'cpu' ? 0 : cudaDeviceCount();
+  const { kind, index } = chooseDevice(request.device, count, () => whyNotCuda(libtorch));
+  // `auto` on a machine with an NVIDIA driver that nevertheless runs on the CPU is worth a word.
+  if (request.device === 'auto' && kind === 'cpu' && nvidiaDriver().present) {
+    notify({ code: 'device-cpu', message: `Running on the CPU: ${whyNotCuda(libtorch)}.` });
+  }
   const dtype = request.dtype === 'auto' ? fastDtype(kind) : request.dtype;
-  const { threads } = request;
+  const { threads, memory } = request;
   const plain = readEnvironment().plainGraphs;
-  const engine = new NativeEngine({ device: kind, deviceIndex: index, dtype, threads, plain });
+  const engine = new NativeEngine({ device: kind, deviceIndex: index, dtype, threads, plain, memory });
   return { engine, libtorch, device: kind === 'cpu' ? 'cpu' : `cuda:${index}`, dtype, threads };
 }
 
@@ -87,7 +91,12 @@ function mergedPlans({ plans }: Pick<PlannedModel, 'plans'>, loras: LoraPlan): P
   );
 }
 
-async function bindAll(engine: NativeEngine, model: PlannedModel, request: LoadRequest): Promise<void> {
+async function bindAll(
+  engine: NativeEngine,
+  model: PlannedModel,
+  request: LoadRequest,
+  notify: (notice: Notice) => void,
+): Promise<void> {
   const plans = mergedPlans(model, model.loras);
   const total = SAMPLING_ROLES.reduce((sum, role) => sum + planBytes(plans[role]), 0);
   let before = 0;
@@ -99,6 +108,7 @@ async function bindAll(engine: NativeEngine, model: PlannedModel, request: LoadR
         plans,
         role,
         guard((done: number) => request.onProgress?.({ phase: 'weights', role, done: start + done, total })),
+        guard((code, message) => notify({ code, message })),
       ),
     );
     before += planBytes(plans[role]);
@@ -111,6 +121,7 @@ export async function bindRole(
   plans: PlannedModel['plans'],
   role: Role,
   progress?: (done: number) => void,
+  notice?: NativeNotice,
 ): Promise<void> {
   const plan = plans[role];
   if (plan === undefined) {
@@ -124,6 +135,7 @@ export async function bindRole(
     graphFile(plan.graph),
     plan.recipes,
     progress && ((_phase, done) => progress(done)),
+    notice,
   );
 }
 
@@ -164,7 +176,7 @@ export async function loadModel(
   for (const notice of samplingNotices(model.motion, request)) notify(notice);
   const started = startEngine(request, notify);
   try {
-    await bindAll(started.engine, model, request);
+    await bindAll(started.engine, model, request, notify);
   } catch (error) {
     await started.engine.close();
     throw error;

@@ -81,6 +81,8 @@ export interface NativeRequest {
   readonly motionNormOverFrames: boolean;
   readonly preview: boolean;
   readonly keepFloats: boolean;
+  /** Bytes that the host can still give to this process; absent where that does not matter. */
+  readonly hostFree?: number;
 }
 
 /** What `generate` returns: `frames` always, the float tensors when `keepFloats` was set. */
@@ -119,6 +121,15 @@ export interface NativeMemory {
   readonly devicePeak: number;
   /** Most that large tensors on the host have taken. */
   readonly hostPeak: number;
+  /** What tensors take now: on the device (0 on the CPU), and large ones on the host. */
+  readonly deviceHeld: number;
+  readonly hostHeld: number;
+  /** Of the last clips: rows of the batch that the UNet computed at once and all of them; 0 before. */
+  readonly rowsAtOnce: number;
+  readonly rows: number;
+  readonly framesDecoded: number;
+  /** `ad_offload`. */
+  readonly offload: number;
 }
 
 /** What LibTorch was asked for, on all threads of the process. */
@@ -167,7 +178,13 @@ export interface RawRecipe {
 }
 
 export interface RawEngine {
-  bind(role: number, graph: string, recipes: readonly RawRecipe[], progress?: NativeProgress): Promise<void>;
+  bind(
+    role: number,
+    graph: string,
+    recipes: readonly RawRecipe[],
+    progress?: NativeProgress,
+    notice?: NativeNotice,
+  ): Promise<void>;
   rebind(role: number, recipes: readonly RawRecipe[], progress?: NativeProgress): Promise<void>;
   bake(file: string, metadata: string): Promise<void>;
   generate(request: NativeRequest, progress?: NativeProgress, notice?: NativeNotice): Promise<NativeClips>;
@@ -190,6 +207,7 @@ export interface RawAddon {
   devices(): DeviceInfo[];
   cpuCapability(): string;
   countWork(enabled: boolean): WorkCount;
+  limitHostMemory(bytes: number): void;
   timesteps(scheduler: NativeScheduler): { timesteps: NativeTensor<Float32Array> };
   runScheduler(
     scheduler: NativeScheduler,
@@ -202,5 +220,6 @@ export interface RawAddon {
     dtype: number;
     threads: number;
     plain: number;
+    memory: number;
   }) => RawEngine;
 }

@@ -26,7 +26,7 @@ import type {
   SchedulerRun,
   WorkCount,
 } from './native-types.ts';
-import type { Device } from './options.ts';
+import { type Device, MEMORY_MODES, type MemoryMode } from './options.ts';
 import type { AdapterTerm, DType, Recipe, Role, TensorSource, TermKind } from './weights/types.ts';
 
 export type {
@@ -209,6 +209,14 @@ export function countWork(enabled: boolean): WorkCount {
   return translateSync(() => loadAddon().countWork(enabled));
 }
 
+/**
+ * Large tensors on the host, of all pipelines of this process, take at most so many bytes; what would exceed them is
+ * out of memory. 0: as many as the system gives. For tests of what then happens.
+ */
+export function limitHostMemory(bytes: number): void {
+  loadAddon().limitHostMemory(bytes);
+}
+
 /** Timesteps of a scheduler in the order they are visited. */
 export function timesteps(scheduler: NativeScheduler): readonly number[] {
   return translateSync(() => Array.from(loadAddon().timesteps(scheduler).timesteps.data));
@@ -295,6 +303,8 @@ export class NativeEngine {
     threads: number;
     /** Networks run as their archives say, without what makes them fast on the CPU. */
     plain?: boolean;
+    /** Default `auto`. */
+    memory?: MemoryMode;
   }) {
     const raw = {
       device: options.device === 'cuda' ? 1 : 0,
@@ -302,13 +312,20 @@ export class NativeEngine {
       dtype: ENGINE_DTYPES[options.dtype],
       threads: options.threads,
       plain: options.plain === true ? 1 : 0,
+      memory: MEMORY_MODES.indexOf(options.memory ?? 'auto'),
     };
     this.#raw = translateSync(() => new (loadAddon().Engine)(raw));
   }
 
   /** Loads the graph archive for `role` and fills all of its parameters. Progress is in bytes. */
-  bind(role: Role, graph: string, recipes: readonly Recipe[], progress?: NativeProgress): Promise<void> {
-    return translate(this.#raw.bind(ROLES.indexOf(role), graph, recipes.map(rawRecipe), progress));
+  bind(
+    role: Role,
+    graph: string,
+    recipes: readonly Recipe[],
+    progress?: NativeProgress,
+    notice?: NativeNotice,
+  ): Promise<void> {
+    return translate(this.#raw.bind(ROLES.indexOf(role), graph, recipes.map(rawRecipe), progress, notice));
   }
 
   /**

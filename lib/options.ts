@@ -13,6 +13,16 @@ export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
 export type Dtype = 'auto' | 'float32' | 'bfloat16' | 'float16';
 
 /**
+ * What gives way where memory is short. `auto`: the fastest way that fits into what is free when a clip begins.
+ * `low`: guidance in two halves, one frame decoded at a time, text encoder and VAE on the device only while they run.
+ * `high`: the fastest way, smaller pieces only after memory ran out. Clips differ by rounding alone.
+ */
+export type MemoryMode = 'auto' | 'low' | 'high';
+
+/** Order of `ad_memory_mode`. */
+export const MEMORY_MODES = ['auto', 'low', 'high'] as const satisfies readonly MemoryMode[];
+
+/**
  * Whose numbers are reproduced. They differ in where the motion module's GroupNorm takes its statistics
  * (per frame / over frames), in the ResNet norms of a v1 module (over frames / per frame) and in the last
  * DDIM step's alpha (1 / alphas_cumprod[0]).
@@ -137,6 +147,8 @@ export interface LoadOptions {
   readonly device?: Device;
   /** Default `auto`. */
   readonly dtype?: Dtype;
+  /** Default `auto`. */
+  readonly memory?: MemoryMode;
   /** Default `original`. */
   readonly compat?: Compat;
   /** CPU threads of the engine. Default: the number of physical cores. */

@@ -14,6 +14,7 @@ import {
   SCHEDULERS,
   TIMESTEP_SPACINGS,
 } from '../config/choices.ts';
+import { MEMORY_MODES } from '../options.ts';
 
 export interface Flag {
   readonly describe: string;
@@ -82,6 +83,11 @@ export const MODEL_FLAGS: Flags = {
     describe: 'Default auto: float16 on CUDA; bfloat16 on a CPU that multiplies it, else float32',
     path: ['dtype'],
     choices: DTYPES,
+  },
+  memory: {
+    describe: 'Default auto: what fits is as fast as it can be; low: take little; high: do not look first',
+    path: ['memory'],
+    choices: MEMORY_MODES,
   },
   compat: { describe: 'Whose numbers are reproduced; default original', path: ['compat'], choices: COMPATS },
   threads: { describe: 'CPU threads; default: physical cores', path: ['threads'], kind: 'number' },

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { formatSource, parseSource } from '../hub/source.ts';
+import { MEMORY_MODES } from '../options.ts';
 import {
   CLIP_FORMATS,
   COMPATS,
@@ -143,6 +144,9 @@ const loadShape = {
   dtype: oneOf(DTYPES)
     .optional()
     .describe('Default: auto (float16 on CUDA; bfloat16 on a CPU that multiplies it, else float32).'),
+  memory: oneOf(MEMORY_MODES)
+    .optional()
+    .describe('What gives way where memory is short: auto, low or high. Default: auto.'),
   compat: oneOf(COMPATS).optional().describe('Whose numbers are reproduced. Default: original.'),
   threads: count(1024).optional().describe('CPU threads. Default: the number of physical cores.'),
 };

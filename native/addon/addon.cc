@@ -78,6 +78,12 @@ Napi::Value count_work(const Napi::CallbackInfo& info) {
   return object;
 }
 
+// limitHostMemory(bytes)
+Napi::Value limit_host_memory(const Napi::CallbackInfo& info) {
+  opened(info.Env()).limit_host_memory(static_cast<uint64_t>(info[0].ToNumber().Int64Value()));
+  return info.Env().Undefined();
+}
+
 Napi::Value settle(Napi::Env env, ad_status status, const ad_error& error, ad_result* result) {
   if (status == AD_OK) return take_result(env, opened(env), result);
   throw make_error(env, status, error);
@@ -115,6 +121,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("devices", Napi::Function::New(env, devices));
   exports.Set("cpuCapability", Napi::Function::New(env, cpu_capability));
   exports.Set("countWork", Napi::Function::New(env, count_work));
+  exports.Set("limitHostMemory", Napi::Function::New(env, limit_host_memory));
   exports.Set("timesteps", Napi::Function::New(env, timesteps));
   exports.Set("runScheduler", Napi::Function::New(env, run_scheduler));
   exports.Set("Engine", EngineObject::define(env));

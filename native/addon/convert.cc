@@ -170,6 +170,7 @@ ad_engine_options read_engine_options(const Napi::Object& object) {
   options.dtype = static_cast<ad_dtype>(integer(object, "dtype"));
   options.threads = integer(object, "threads");
   options.plain = integer(object, "plain");
+  options.memory = static_cast<ad_memory_mode>(integer(object, "memory"));
   return options;
 }
 
@@ -198,6 +199,7 @@ void read_request(const Napi::Object& object, RequestStorage& storage) {
   request.motion_norm_over_frames = flag(object, "motionNormOverFrames");
   request.preview = flag(object, "preview");
   request.keep_floats = flag(object, "keepFloats");
+  request.host_free = static_cast<uint64_t>(object.Get("hostFree").ToNumber().Int64Value());
   request.seeds = storage.seeds.data();
 }
 

@@ -169,6 +169,12 @@ Napi::Value EngineObject::memory(const Napi::CallbackInfo& info) {
     object.Set("weights", static_cast<double>(memory->weights));
     object.Set("devicePeak", static_cast<double>(memory->device_peak));
     object.Set("hostPeak", static_cast<double>(memory->host_peak));
+    object.Set("deviceHeld", static_cast<double>(memory->device_held));
+    object.Set("hostHeld", static_cast<double>(memory->host_held));
+    object.Set("rowsAtOnce", memory->rows_at_once);
+    object.Set("rows", memory->rows);
+    object.Set("framesDecoded", memory->frames_decoded);
+    object.Set("offload", static_cast<int>(memory->offload));
     return object;
   };
   return enqueue(info, std::move(job), 0);

@@ -60,7 +60,9 @@ bool resolve_all(void* handle, EngineApi& api) {
          resolve(handle, "ad_cpu_capability", api.cpu_capability) && resolve(handle, "ad_devices", api.devices) &&
          resolve(handle, "ad_cuda_device_count", api.cuda_device_count) &&
          resolve(handle, "ad_cpu_multiplies_bfloat16", api.cpu_multiplies_bfloat16) &&
-         resolve(handle, "ad_count_work", api.count_work) && resolve(handle, "ad_engine_create", api.engine_create) &&
+         resolve(handle, "ad_count_work", api.count_work) &&
+         resolve(handle, "ad_limit_host_memory", api.limit_host_memory) &&
+         resolve(handle, "ad_engine_create", api.engine_create) &&
          resolve(handle, "ad_engine_destroy", api.engine_destroy) &&
          resolve(handle, "ad_engine_bind", api.engine_bind) && resolve(handle, "ad_engine_rebind", api.engine_rebind) &&
          resolve(handle, "ad_engine_bake", api.engine_bake) &&

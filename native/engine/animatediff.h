@@ -18,7 +18,7 @@ extern "C" {
 #define AD_API __attribute__((visibility("default")))
 
 /** Raised when a struct or function below changes; glue and engine must agree. */
-#define AD_ABI_VERSION 5
+#define AD_ABI_VERSION 6
 
 typedef enum ad_status {
   AD_OK = 0,
@@ -73,6 +73,26 @@ typedef struct ad_device_info {
   uint64_t free_bytes;
 } ad_device_info;
 
+/** What is given up first where memory is short. Results do not depend on it but for rounding. */
+typedef enum ad_memory_mode {
+  /** The fastest way that fits into what is free. */
+  AD_MEMORY_AUTO = 0,
+  /** The least memory that does not cost much: the UNet on one half of guidance at a time, one frame decoded at a
+   * time, networks on the device only while they are needed. */
+  AD_MEMORY_LOW,
+  /** The fastest way; pieces get smaller only after memory ran out. */
+  AD_MEMORY_HIGH
+} ad_memory_mode;
+
+/** Networks that wait on the host; on the CPU always AD_OFFLOAD_NONE. */
+typedef enum ad_offload {
+  AD_OFFLOAD_NONE = 0,
+  /** Text encoder and VAE, but while they run. */
+  AD_OFFLOAD_IDLE,
+  /** All; the UNet's parameters are copied to the device one by one, each time they are used. */
+  AD_OFFLOAD_SEQUENTIAL
+} ad_offload;
+
 typedef struct ad_engine_options {
   ad_device_kind device;
   int32_t device_index;
@@ -82,6 +102,7 @@ typedef struct ad_engine_options {
   int32_t threads;
   /** Not 0: networks run as their archives say, without packed weights and own kernels; to compare and to measure. */
   int32_t plain;
+  ad_memory_mode memory;
 } ad_engine_options;
 
 /** Row-major tensor in the caller's memory. */
@@ -272,6 +293,8 @@ typedef struct ad_request {
   int32_t preview;
   /** Also return the final latents and the decoded pictures in float32. */
   int32_t keep_floats;
+  /** Bytes that the host can still give to this process; 0: not known. Read when the device is the CPU. */
+  uint64_t host_free;
 } ad_request;
 
 /** Named tensors that a call returned; free with ad_result_free. */
@@ -284,6 +307,15 @@ typedef struct ad_memory {
   uint64_t device_peak;
   /** Most that large tensors on the host have taken in this process. */
   uint64_t host_peak;
+  /** What both hold now. */
+  uint64_t device_held;
+  uint64_t host_held;
+  /** How the last clips were made, 0 before: rows of the batch that the UNet computed at once and all rows, frames
+   * decoded at once, and what waited on the host. */
+  int32_t rows_at_once;
+  int32_t rows;
+  int32_t frames_decoded;
+  ad_offload offload;
 } ad_memory;
 
 /** What LibTorch was asked for, on all threads of the process. */
@@ -310,6 +342,12 @@ AD_API int32_t ad_cuda_device_count(void);
 
 /** 1 where the processor multiplies bfloat16 itself, so that it is faster than float32; else 0. */
 AD_API int32_t ad_cpu_multiplies_bfloat16(void);
+
+/**
+ * Large tensors on the host, of all engines of the process, take at most so many bytes; what would exceed them fails
+ * with AD_OUT_OF_MEMORY. 0: as many as the system gives.
+ */
+AD_API void ad_limit_host_memory(uint64_t bytes);
 
 AD_API ad_status ad_engine_create(const ad_engine_options* options, ad_engine** engine, ad_error* error);
 AD_API void ad_engine_destroy(ad_engine* engine);

@@ -14,7 +14,9 @@
 #include "dtype.h"
 #include "engine.h"
 #include "error.h"
+#include "host_memory.h"
 #include "kernels/kernels.h"
+#include "memory/exhaustion.h"
 #include "sampler/noise.h"
 #include "schedulers/scheduler.h"
 #include "tensor_view.h"
@@ -49,16 +51,8 @@ ad_status fail(ad_error* error, ad_status status, const std::string& message, co
   return status;
 }
 
-// Only the CUDA caching allocator has an error class of its own for this.
-bool means_exhaustion(const std::string& text) {
-  for (const char* phrase : {"can't allocate memory", "out of memory", "ALLOC_FAILED"}) {
-    if (text.find(phrase) != std::string::npos) return true;
-  }
-  return false;
-}
-
 ad_status fail_by_text(ad_error* error, const std::string& message, const std::string& detail) {
-  return fail(error, means_exhaustion(message) ? AD_OUT_OF_MEMORY : AD_ENGINE_ERROR, message, detail);
+  return fail(error, animatediff::means_exhaustion(message) ? AD_OUT_OF_MEMORY : AD_ENGINE_ERROR, message, detail);
 }
 
 animatediff::Engine& opened(ad_engine* engine) {
@@ -72,7 +66,7 @@ ad_status guarded(ad_error* error, Body&& body) noexcept {
     body();
     return AD_OK;
   } catch (const EngineError& problem) {
-    return fail(error, problem.status(), problem.what());
+    return fail(error, problem.status(), problem.what(), problem.detail());
   } catch (const c10::OutOfMemoryError& problem) {
     return fail(error, AD_OUT_OF_MEMORY, problem.what_without_backtrace(), problem.what());
   } catch (const c10::Error& problem) {
@@ -121,6 +115,8 @@ int32_t ad_cuda_device_count(void) {
   guarded(nullptr, [&] { count = static_cast<int32_t>(animatediff::cuda_device_count()); });
   return count;
 }
+
+void ad_limit_host_memory(uint64_t bytes) { animatediff::limit_host_memory(bytes); }
 
 ad_status ad_engine_create(const ad_engine_options* options, ad_engine** engine, ad_error* error) {
   return guarded(error, [&] { *engine = std::make_unique<ad_engine>(*options).release(); });

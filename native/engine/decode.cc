@@ -11,13 +11,6 @@
 namespace animatediff {
 namespace {
 
-// One frame keeps the CPU's caches warm. A GPU is filled by the pixels of four frames of 512x512; more would take more
-// memory than the UNet, and activations beyond 2^31 elements.
-int64_t frames_at_once(const at::Tensor& latents, const ad_request& request) {
-  const int64_t pixels = int64_t{request.height} * request.width;
-  return latents.is_cpu() ? 1 : std::max<int64_t>(1, int64_t{4} * 512 * 512 / pixels);
-}
-
 bool finite(const at::Tensor& tensor) { return at::isfinite(tensor).all().item<bool>(); }
 
 // Latents [n, channels, h, w] to pictures [n, height, width, 3] float32 in 0..1.
@@ -40,8 +33,8 @@ at::Tensor decode(Graph& decoder, const at::Tensor& latents, const Callbacks& ca
 
 }  // namespace
 
-void decode_clips(Graph& decoder, const at::Tensor& latents, const ad_request& request, const Callbacks& callbacks,
-                  ad_result& result) {
+void decode_clips(Graph& decoder, const at::Tensor& latents, const ad_request& request, Stages& stages,
+                  const Callbacks& callbacks, ad_result& result) {
   const int64_t batch = latents.size(0);
   const int64_t frames = latents.size(2);
   const int64_t total = batch * frames;
@@ -49,14 +42,16 @@ void decode_clips(Graph& decoder, const at::Tensor& latents, const ad_request& r
   at::Tensor bytes = at::empty({total, request.height, request.width, 3}, at::kByte);
   at::Tensor floats;
   if (request.keep_floats != 0) floats = at::empty(bytes.sizes(), at::kFloat);
-  const int64_t chunk = frames_at_once(latents, request);
-  for (int64_t done = 0; done < total; done += chunk) {
+  for (int64_t done = 0; done < total;) {
     callbacks.check_cancelled();
-    const int64_t count = std::min(chunk, total - done);
-    const at::Tensor pictures = decode(decoder, scaled.narrow(0, done, count), callbacks);
-    bytes.narrow(0, done, count).copy_((pictures * 255).round().to(at::kByte));
-    if (floats.defined()) floats.narrow(0, done, count).copy_(pictures);
-    callbacks.progress(AD_PHASE_DECODE, static_cast<uint64_t>(done + count), static_cast<uint64_t>(total));
+    done += stages.run(AD_VAE_DECODER, [&] {
+      const int64_t count = std::min(stages.plan().decode_frames, total - done);
+      const at::Tensor pictures = decode(decoder, scaled.narrow(0, done, count), callbacks);
+      bytes.narrow(0, done, count).copy_((pictures * 255).round().to(at::kByte));
+      if (floats.defined()) floats.narrow(0, done, count).copy_(pictures);
+      return count;
+    });
+    callbacks.progress(AD_PHASE_DECODE, static_cast<uint64_t>(done), static_cast<uint64_t>(total));
   }
   const std::vector<int64_t> shape{batch, frames, request.height, request.width, 3};
   result.add("frames", bytes.view(shape));

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "engine.h"
+#include "sampler/stages.h"
 
 namespace animatediff {
 
@@ -13,7 +14,7 @@ namespace animatediff {
  * nearest byte. A float16 decoder that overflows is converted to float32 once and for all, with a notice; AD_NOT_FINITE
  * when even that gives NaN.
  */
-void decode_clips(Graph& decoder, const at::Tensor& latents, const ad_request& request, const Callbacks& callbacks,
-                  ad_result& result);
+void decode_clips(Graph& decoder, const at::Tensor& latents, const ad_request& request, Stages& stages,
+                  const Callbacks& callbacks, ad_result& result);
 
 }  // namespace animatediff

@@ -73,6 +73,20 @@ uint64_t peak_device_bytes(c10::Device device) {
   return static_cast<uint64_t>(std::max<int64_t>(0, stats.reserved_bytes[0].peak));
 }
 
+uint64_t held_device_bytes(c10::Device device) {
+  if (device.is_cpu()) return 0;
+  const auto stats = at::accelerator::getDeviceStats(device.index());
+  return static_cast<uint64_t>(std::max<int64_t>(0, stats.allocated_bytes[0].current));
+}
+
+uint64_t free_device_bytes(c10::Device device) {
+  if (device.is_cpu()) return 0;
+  const auto stats = at::accelerator::getDeviceStats(device.index());
+  const int64_t cached = stats.reserved_bytes[0].current - stats.allocated_bytes[0].current;
+  const auto [free_bytes, total_bytes] = at::accelerator::getMemoryInfo(device.index());
+  return free_bytes + static_cast<uint64_t>(std::max<int64_t>(0, cached));
+}
+
 void synchronize(c10::Device device) {
   if (!device.is_cpu()) at::accelerator::synchronizeDevice(device.index());
 }

@@ -25,6 +25,12 @@ c10::Device resolve_device(const ad_engine_options& options);
 /** Highest number of bytes that the device allocator has held in this process; 0 on the CPU. */
 uint64_t peak_device_bytes(c10::Device device);
 
+/** Bytes in tensors on the device now; 0 on the CPU. */
+uint64_t held_device_bytes(c10::Device device);
+
+/** Bytes that the device's driver and the cache of its allocator can still give; 0 where they are not known. */
+uint64_t free_device_bytes(c10::Device device);
+
 /** Waits until the device has finished what was queued. */
 void synchronize(c10::Device device);
 

@@ -10,6 +10,7 @@
 #include "dtype.h"
 #include "error.h"
 #include "host_memory.h"
+#include "memory/exhaustion.h"
 #include "sampler/denoise.h"
 #include "tensor_view.h"
 #include "weights.h"
@@ -74,6 +75,7 @@ Engine::Engine(const ad_engine_options& options)
     : device_(resolve_device(options)),
       dtype_(scalar_type(options.dtype)),
       threads_(options.threads),
+      memory_mode_(options.memory),
       specialise_(device_.is_cpu() && dtype_ != at::kHalf && options.plain == 0) {
   if (dtype_ != at::kFloat && dtype_ != at::kHalf && dtype_ != at::kBFloat16) {
     throw EngineError(AD_INVALID_ARGUMENT, "Networks run in float32, float16 or bfloat16.");
@@ -110,7 +112,23 @@ void Engine::bind(ad_role role, const std::string& path, std::span<const ad_reci
   if (role >= AD_ROLE_COUNT) throw EngineError(AD_INVALID_ARGUMENT, "Unknown network " + std::to_string(role) + ".");
   Graph graph = Graph::load(path);
   graphs_.at(static_cast<size_t>(role)) = Graph();  // frees the old weights before the new ones are read
-  fill(graph, recipes, callbacks);
+  if (!device_.is_cpu()) graph.fetch_parameters_on_use();
+  const bool waits = memory_mode_ == AD_MEMORY_LOW && role != AD_UNET;
+  graph.move(waits ? c10::Device(c10::DeviceType::CPU) : device_);
+  retry_smaller(
+      device_, [&] { fill(graph, recipes, callbacks); },
+      [&](const std::string& reason) {
+        if (graph.place().is_cpu()) {
+          throw EngineError(AD_OUT_OF_MEMORY,
+                            std::string("Out of memory while the ") + role_name(role) +
+                                " was loaded. Free memory on the host, or load with a 16-bit dtype.",
+                            reason);
+        }
+        graph.move(c10::DeviceType::CPU);
+        callbacks.notice("memory-retry", (std::string("Out of memory on the device while the ") + role_name(role) +
+                                          " was loaded; it stays on the host until it is used.")
+                                             .c_str());
+      });
   graph.require_complete();
   if (specialise_ && role != AD_TEXT_ENCODER) graph.specialise_for_cpu();
   graphs_.at(static_cast<size_t>(role)) = std::move(graph);
@@ -130,7 +148,7 @@ void Engine::fill(Graph& graph, std::span<const ad_recipe> recipes, const Callba
   uint64_t done = 0;
   for (const ad_recipe& recipe : recipes) {
     callbacks.check_cancelled();
-    graph.set(recipe.target, read_parameter(recipe, files, dtype_, device_));
+    graph.set(recipe.target, read_parameter(recipe, files, dtype_, graph.place()));
     done += source_bytes(recipe);
     callbacks.progress(AD_PHASE_WEIGHTS, done, total);
   }
@@ -145,7 +163,14 @@ std::unique_ptr<ad_result> Engine::generate(const ad_request& request, const Cal
   const c10::InferenceMode inference;
   const Pipeline pipeline{graph(AD_TEXT_ENCODER), graph(AD_UNET), graph(AD_VAE_DECODER), device_, dtype_};
   const ReleaseAtEnd release(device_);
-  return run_pipeline(pipeline, request, callbacks);
+  const MemoryPlan before = plan_;
+  work_ = workload(request);
+  plan_ = plan_memory(memory_mode_, work_, sizes(pipeline), memory_of(pipeline, request));
+  const bool reduced = plan_ != plan_memory(AD_MEMORY_HIGH, work_, sizes(pipeline), memory_of(pipeline, request));
+  if (memory_mode_ == AD_MEMORY_AUTO && reduced && plan_ != before) {
+    callbacks.notice("memory-plan", ("Memory is short: " + describe_plan(plan_, work_) + ".").c_str());
+  }
+  return run_pipeline(pipeline, request, plan_, callbacks);
 }
 
 std::unique_ptr<ad_result> Engine::forward(ad_role role, std::span<const ad_tensor> inputs,
@@ -162,8 +187,10 @@ std::unique_ptr<ad_result> Engine::forward(ad_role role, std::span<const ad_tens
     if (role == AD_UNET) values.emplace_back(value != 0);
     else values.emplace_back(value);
   }
+  Graph& network = graph(role);
+  network.move(device_);
   auto result = std::make_unique<ad_result>();
-  result->add("output", graph(role)(std::move(values)).to(at::kFloat));
+  result->add("output", network(std::move(values)).to(at::kFloat));
   return result;
 }
 
@@ -173,7 +200,13 @@ ad_memory Engine::memory() const {
     if (graph.loaded()) memory.weights += graph.bytes();
   }
   memory.device_peak = peak_device_bytes(device_);
+  memory.device_held = held_device_bytes(device_);
   memory.host_peak = host_memory().peak;
+  memory.host_held = host_memory().live;
+  memory.rows_at_once = static_cast<int32_t>(plan_.rows);
+  memory.rows = static_cast<int32_t>(work_.rows);
+  memory.frames_decoded = static_cast<int32_t>(plan_.decode_frames);
+  memory.offload = plan_.offload;
   return memory;
 }
 

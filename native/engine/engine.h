@@ -8,6 +8,7 @@
 
 #include "animatediff.h"
 #include "graph.h"
+#include "memory/plan.h"
 #include "result.h"
 
 namespace animatediff {
@@ -54,9 +55,13 @@ class Engine {
   c10::Device device_;
   c10::ScalarType dtype_;
   int32_t threads_;
+  ad_memory_mode memory_mode_;
   /** Networks are specialised for the CPU. */
   bool specialise_;
   std::array<Graph, AD_ROLE_COUNT> graphs_;
+  /** Of the last clips. */
+  MemoryPlan plan_{.rows = 0, .decode_frames = 0};
+  Workload work_{.rows = 0};
 };
 
 /** `text_encoder`, `unet`, … */

@@ -9,6 +9,7 @@
 #include "cpu/packing.h"
 #include "cpu/replace.h"
 #include "error.h"
+#include "memory/offload.h"
 
 namespace animatediff {
 namespace {
@@ -46,7 +47,28 @@ Graph Graph::load(const std::string& path) {
 
 Graph::Graph(const std::string& path) : path_(path), module_(torch::jit::load(path)), loaded_(true) {}
 
-void Graph::set(const std::string& name, const at::Tensor& value) { set_parameter(module_, name, value); }
+void Graph::set(const std::string& name, const at::Tensor& value) {
+  set_parameter(module_, name, value.is_meta() ? value : value.to(place_));
+}
+
+void Graph::fetch_parameters_on_use() {
+  animatediff::fetch_parameters_on_use(module_);
+  fetches_ = true;
+}
+
+void Graph::move(c10::Device place) {
+  place_ = place;
+  std::vector<std::pair<std::string, at::Tensor>> elsewhere;
+  const auto look = [&](const std::string& name, const at::Tensor& tensor) {
+    if (!tensor.is_meta() && tensor.device() != place) elsewhere.emplace_back(name, tensor);
+  };
+  for (const auto& parameter : module_.named_parameters()) look(parameter.name, parameter.value);
+  for (const auto& buffer : module_.named_buffers()) look(buffer.name, buffer.value);
+  for (auto& [name, tensor] : elsewhere) {
+    set(name, tensor);
+    tensor.reset();  // the old one goes before the next one comes
+  }
+}
 
 void Graph::specialise_for_cpu() {
   cpu::replace_modules(module_);
@@ -59,7 +81,7 @@ void Graph::pack() {
 }
 
 torch::jit::Module Graph::plain() const {
-  if (!specialised_) return module_;
+  if (!specialised_ && !fetches_) return module_;
   torch::jit::Module module = torch::jit::load(path_);
   std::unordered_map<std::string, at::Tensor> values;
   for (const auto& parameter : module_.named_parameters()) values.emplace(parameter.name, parameter.value);
@@ -92,6 +114,7 @@ at::Tensor Graph::operator()(std::vector<c10::IValue> inputs) { return call("for
 c10::IValue Graph::call(const std::string& method, std::vector<c10::IValue> inputs) {
   // Shapes change between calls: the profiling executor would specialise, compile and bail out again and again.
   const torch::jit::GraphOptimizerEnabledGuard plain(false);
+  const DeviceOfCall device(inputs.at(0).toTensor().device());
   return module_.get_method(method)(std::move(inputs));
 }
 
@@ -100,6 +123,13 @@ void Graph::to(c10::ScalarType dtype) { module_.to(dtype); }
 c10::ScalarType Graph::dtype() const {
   for (const auto& parameter : module_.parameters()) return parameter.scalar_type();
   return at::kFloat;
+}
+
+int64_t Graph::length(const std::string& name, int64_t dimension) const {
+  for (const auto& parameter : module_.named_parameters()) {
+    if (parameter.name == name) return parameter.value.size(dimension);
+  }
+  return 0;
 }
 
 uint64_t Graph::bytes() const {

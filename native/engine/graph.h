@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 #include <torch/csrc/jit/api/module.h>
 
 #include <string>
@@ -28,10 +29,18 @@ class Graph {
   void specialise_for_cpu();
   void pack();
 
+  /** Lets the network run on a device where its parameters do not lie (memory/offload.h); before the first call. */
+  void fetch_parameters_on_use();
+
+  /** Moves all parameters to a device, which is the CPU before. `place` is where they lie, and where `set` puts them.
+   */
+  void move(c10::Device place);
+  [[nodiscard]] c10::Device place() const { return place_; }
+
   /** Throws AD_WEIGHTS_MISSING naming parameters that were never set. */
   void require_complete() const;
 
-  /** Runs forward() without recording gradients and without the profiling executor. */
+  /** Runs forward() on the device of the first input, without gradients and without the profiling executor. */
   at::Tensor operator()(std::vector<c10::IValue> inputs);
 
   /** Runs another method in the same way. */
@@ -42,6 +51,8 @@ class Graph {
 
   [[nodiscard]] c10::ScalarType dtype() const;
   [[nodiscard]] uint64_t bytes() const;
+  /** Length of a dimension of a parameter; 0 where there is no such parameter. */
+  [[nodiscard]] int64_t length(const std::string& parameter, int64_t dimension) const;
 
   /** The network as its archive has it, with these parameters: what can be saved. */
   [[nodiscard]] torch::jit::Module plain() const;
@@ -52,7 +63,9 @@ class Graph {
   std::string path_;
   torch::jit::Module module_;
   bool loaded_ = false;
+  c10::Device place_ = c10::DeviceType::CPU;
   bool specialised_ = false;
+  bool fetches_ = false;
 };
 
 }  // namespace animatediff

@@ -3,9 +3,12 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
+#include <c10/util/Exception.h>
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <set>
@@ -24,6 +27,9 @@ constexpr size_t kReservation = size_t{1} << 42;
 constexpr size_t kLeastReservation = size_t{1} << 34;
 // Pages are made usable in steps of this size.
 constexpr size_t kGrowth = size_t{32} << 20;
+
+// Of all blocks together; an engine that runs out of it meets what it meets where the system has no more.
+std::atomic<size_t> limit = std::numeric_limits<size_t>::max();
 
 size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -152,6 +158,8 @@ void free_block(void* pointer) {
 class HostAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
+    TORCH_CHECK_WITH(OutOfMemoryError, bytes < kSmallest || bytes <= host_memory_left(), "out of memory: ", bytes,
+                     " bytes exceed the limit of ", limit.load(), " for tensors on the host");
     count_allocation(bytes);
     void* block = bytes >= kSmallest ? arena().take(bytes) : nullptr;
     if (block == nullptr) block = c10::alloc_cpu(bytes);
@@ -177,6 +185,12 @@ void use_arena_for_host_tensors() {
 }
 
 void release_free_host_memory() { arena().release_free(); }
+
+void limit_host_memory(size_t bytes) { limit = bytes > 0 ? bytes : std::numeric_limits<size_t>::max(); }
+
+bool host_memory_is_limited() { return limit != std::numeric_limits<size_t>::max(); }
+
+size_t host_memory_left() { return limit - std::min(limit.load(), arena().memory().live); }
 
 HostMemory host_memory() { return arena().memory(); }
 

@@ -19,6 +19,14 @@ void use_arena_for_host_tensors();
 /** Returns the arena's free pages to the system; blocks in use stay as they are. */
 void release_free_host_memory();
 
+/** Allocations that would take more than `bytes` together fail from now on; 0: no limit. Small tensors do not count. */
+void limit_host_memory(size_t bytes);
+
+bool host_memory_is_limited();
+
+/** Bytes until the limit; the highest value where there is none. */
+size_t host_memory_left();
+
 /** Bytes in blocks that are in use, and the highest value so far. Small tensors are not counted. */
 struct HostMemory {
   size_t live = 0;

@@ -9,7 +9,7 @@
 namespace {
 
 ad_engine* make_engine() {
-  const ad_engine_options options{AD_CPU, 0, AD_F32, 1, 0};
+  const ad_engine_options options{AD_CPU, 0, AD_F32, 1, 0, AD_MEMORY_AUTO};
   ad_engine* engine = nullptr;
   ad_error error{};
   EXPECT(ad_engine_create(&options, &engine, &error) == AD_OK);
@@ -25,7 +25,7 @@ void cpu_is_always_listed() {
 }
 
 void cuda_is_never_replaced_by_the_cpu() {
-  const ad_engine_options options{AD_CUDA, 99, AD_F16, 0, 0};
+  const ad_engine_options options{AD_CUDA, 99, AD_F16, 0, 0, AD_MEMORY_AUTO};
   ad_engine* engine = nullptr;
   ad_error error{};
   EXPECT(ad_engine_create(&options, &engine, &error) == AD_DEVICE_UNAVAILABLE);
@@ -34,7 +34,7 @@ void cuda_is_never_replaced_by_the_cpu() {
 }
 
 void networks_run_in_floating_point_only() {
-  const ad_engine_options options{AD_CPU, 0, AD_I64, 0, 0};
+  const ad_engine_options options{AD_CPU, 0, AD_I64, 0, 0, AD_MEMORY_AUTO};
   ad_engine* engine = nullptr;
   EXPECT(ad_engine_create(&options, &engine, nullptr) == AD_INVALID_ARGUMENT);
 }

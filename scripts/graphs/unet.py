@@ -181,13 +181,10 @@ class MidBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Layers of one resolution on the way up; each takes one skip from the end of the list.
-
-    forward() runs layers `first` to `last` - 1, and the upsampler behind the last one of all.
-    """
+    """Layers of one resolution on the way up; each takes one skip from the end of the list."""
 
     def __init__(
-        self, inputs: list[int], width: int, config: UNetConfig, attention: bool, motion: bool, last: bool
+        self, inputs: list[int], width: int, config: UNetConfig, attention: bool, motion: bool
     ):
         super().__init__()
         count = len(inputs)
@@ -195,7 +192,7 @@ class UpBlock(nn.Module):
         self.resnets = nn.ModuleList([ResnetBlock(i, width, temb, config.groups) for i in inputs])
         self.attentions = attention_layers(count, width, config, attention)
         self.motion_modules = motion_layers(count, width, config, motion)
-        self.upsamplers = None if last else nn.ModuleList([Upsample(width)])
+        self.upsamplers = nn.ModuleList([Upsample(width)])
 
     def forward(
         self,
@@ -206,20 +203,59 @@ class UpBlock(nn.Module):
         norm_over_frames: bool,
         motion_norm_over_frames: bool,
         skips: list[Tensor],
-        first: int,
-        last: int,
     ) -> Tensor:
-        layers = enumerate(zip(self.resnets, self.attentions, self.motion_modules))
-        for i, (resnet, attention, motion) in layers:
-            if i >= first and i < last:
-                x = resnet(torch.cat([x, skips.pop()], dim=1), temb, frames, norm_over_frames)
-                x = attention(x, text)
-                x = motion(x, frames, motion_norm_over_frames)
-        if self.upsamplers is not None:
-            size = skips[-1].shape
-            for upsampler in self.upsamplers:
-                x = upsampler(x, size[2], size[3])
+        for resnet, attention, motion in zip(self.resnets, self.attentions, self.motion_modules):
+            x = resnet(torch.cat([x, skips.pop()], dim=1), temb, frames, norm_over_frames)
+            x = attention(x, text)
+            x = motion(x, frames, motion_norm_over_frames)
+        size = skips[-1].shape
+        for upsampler in self.upsamplers:
+            x = upsampler(x, size[2], size[3])
         return x
+
+
+class LastUpBlock(nn.Module):
+    """The UpBlock of full resolution: three layers, no upsampler. forward() runs two of them, finish() the last.
+
+    They are written out, since TorchScript takes no part of a list of modules, and would keep the input of a
+    layer that runs under a condition until the condition's end.
+    """
+
+    def __init__(self, inputs: list[int], width: int, config: UNetConfig, attention: bool, motion: bool):
+        super().__init__()
+        count = len(inputs)
+        temb = 4 * config.widths[0]
+        self.resnets = nn.ModuleList([ResnetBlock(i, width, temb, config.groups) for i in inputs])
+        self.attentions = attention_layers(count, width, config, attention)
+        self.motion_modules = motion_layers(count, width, config, motion)
+
+    def forward(
+        self,
+        x: Tensor,
+        temb: Tensor,
+        text: Tensor,
+        frames: int,
+        norm_over_frames: bool,
+        motion_norm_over_frames: bool,
+        skips: list[Tensor],
+    ) -> Tensor:
+        x = self.resnets[0](torch.cat([x, skips.pop()], dim=1), temb, frames, norm_over_frames)
+        x = self.motion_modules[0](self.attentions[0](x, text), frames, motion_norm_over_frames)
+        x = self.resnets[1](torch.cat([x, skips.pop()], dim=1), temb, frames, norm_over_frames)
+        return self.motion_modules[1](self.attentions[1](x, text), frames, motion_norm_over_frames)
+
+    def finish(
+        self,
+        x: Tensor,
+        temb: Tensor,
+        text: Tensor,
+        frames: int,
+        norm_over_frames: bool,
+        motion_norm_over_frames: bool,
+        skip: Tensor,
+    ) -> Tensor:
+        x = self.resnets[2](torch.cat([x, skip], dim=1), temb, frames, norm_over_frames)
+        return self.motion_modules[2](self.attentions[2](x, text), frames, motion_norm_over_frames)
 
 
 def up_inputs(config: UNetConfig, level: int) -> list[int]:
@@ -246,7 +282,6 @@ class UNet(nn.Module):
         super().__init__()
         widths = config.widths
         top = len(widths) - 1
-        self.layers_up = config.layers_per_block + 1
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
         self.time_embedding = TimestepEmbedding(widths[0])
         self.down_blocks = nn.ModuleList(
@@ -256,11 +291,9 @@ class UNet(nn.Module):
             ]
         )
         self.mid_block = MidBlock(config, motion_mid)
+        up = [UpBlock(up_inputs(config, i), widths[top - i], config, i > 0, motion) for i in range(top)]
         self.up_blocks = nn.ModuleList(
-            [
-                UpBlock(up_inputs(config, i), widths[top - i], config, i > 0, motion, i == top)
-                for i in range(len(widths))
-            ]
+            [*up, LastUpBlock(up_inputs(config, top), widths[0], config, True, motion)]
         )
         self.conv_norm_out = FrameGroupNorm(config.groups, widths[0], 1e-5)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
@@ -273,7 +306,10 @@ class UNet(nn.Module):
         norm_over_frames: bool,
         motion_norm_over_frames: bool,
     ) -> Tensor:
-        return self.predict(sample, timestep, text, norm_over_frames, motion_norm_over_frames, None)[0]
+        temb, x = self.enter(sample, timestep)
+        frames = sample.size(2)
+        deep = self.deepen(x, temb, text, frames, norm_over_frames, motion_norm_over_frames)
+        return self.leave(x, deep, temb, text, frames, norm_over_frames, motion_norm_over_frames)
 
     @torch.jit.export
     def predict(
@@ -290,21 +326,48 @@ class UNet(nn.Module):
         Given those of an earlier timestep as `deep`, the first convolution, that layer and the output are all
         that runs: DeepCache (Ma et al., arXiv 2312.00858) with its shortest branch.
         """
-        batch, channels, frames, h, w = sample.shape
-        temb = F.silu(self.time_embedding(timestep))
-        x = self.conv_in(sample.transpose(1, 2).reshape(batch * frames, channels, h, w))
-        skips = [x]
-        count = self.layers_up
+        temb, x = self.enter(sample, timestep)
+        frames = sample.size(2)
         if deep is None:
-            for block in self.down_blocks:
-                x = block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames, skips)
-            x = self.mid_block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames)
-            for block in self.up_blocks:
-                last = count - 1 if block.upsamplers is None else count
-                x = block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames, skips, 0, last)
-            deep = x
-        x = self.up_blocks[-1](
-            deep, temb, text, frames, norm_over_frames, motion_norm_over_frames, skips, count - 1, count
+            deep = self.deepen(x, temb, text, frames, norm_over_frames, motion_norm_over_frames)
+        return self.leave(x, deep, temb, text, frames, norm_over_frames, motion_norm_over_frames), deep
+
+    def enter(self, sample: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
+        """Time embedding [batch, 4 * widths[0]] and the first features [batch * frames, widths[0], h, w]."""
+        temb = F.silu(self.time_embedding(timestep))
+        return temb, self.conv_in(sample.transpose(1, 2).flatten(0, 1))
+
+    def deepen(
+        self,
+        x: Tensor,
+        temb: Tensor,
+        text: Tensor,
+        frames: int,
+        norm_over_frames: bool,
+        motion_norm_over_frames: bool,
+    ) -> Tensor:
+        """From the first features to those that enter the last layer on the way up."""
+        skips = [x]
+        for block in self.down_blocks:
+            x = block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames, skips)
+        x = self.mid_block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames)
+        for block in self.up_blocks:
+            x = block(x, temb, text, frames, norm_over_frames, motion_norm_over_frames, skips)
+        return x
+
+    def leave(
+        self,
+        first: Tensor,
+        deep: Tensor,
+        temb: Tensor,
+        text: Tensor,
+        frames: int,
+        norm_over_frames: bool,
+        motion_norm_over_frames: bool,
+    ) -> Tensor:
+        """The last layer on the way up, which takes the first features as its skip, and the output."""
+        x = self.up_blocks[-1].finish(
+            deep, temb, text, frames, norm_over_frames, motion_norm_over_frames, first
         )
         x = self.conv_out(F.silu(self.conv_norm_out(x, frames, norm_over_frames)))
-        return x.view(batch, frames, -1, h, w).transpose(1, 2), deep
+        return x.unflatten(0, [-1, frames]).transpose(1, 2)

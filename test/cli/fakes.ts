@@ -86,7 +86,7 @@ export function fakeModel({ motion = true, notices = [], devicePeak = 0, during 
       options.onProgress?.({ phase: 'sample', step: 25, steps: 25 });
       return draw(options, motion);
     },
-    memory: async () => ({ weights: 2.8e9, hostPeak: 3.9e9, devicePeak }),
+    memory: async () => ({ weights: 2.8e9, hostPeak: 3.9e9, devicePeak, hostHeld: 2.8e9, deviceHeld: 0 }),
     bake: async (file, { layout }) => {
       model.baked.push(file);
       model.layouts.push(layout);

@@ -391,7 +391,10 @@ describe('generate with --json', () => {
       motion: { maxFrames: 32 },
     });
     assert.deepEqual(document.notices, [notice]);
-    assert.deepEqual(document.memory, { weights: 2.8e9, hostPeak: 3.9e9, devicePeak: 0 });
+    assert.deepEqual(document.memory, {
+      ...{ weights: 2.8e9, hostPeak: 3.9e9, devicePeak: 0 },
+      ...{ hostHeld: 2.8e9, deviceHeld: 0 },
+    });
     assert.ok(document.config.endsWith('config.yaml'));
     assert.equal(stderr.match(/note: The VAE of the base is kept\./g)?.length, 1);
   });

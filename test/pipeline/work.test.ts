@@ -11,8 +11,8 @@ import { loadTiny, SMALL } from '../support/pipeline.ts';
 
 /** What a step took when this was last looked at. A change that takes less lowers these numbers with it. */
 const LIMITS = {
-  guided: { operators: 5_821, bytes: 35_295_036 },
-  unguided: { operators: 5_802, bytes: 18_049_644 },
+  guided: { operators: 5_825, bytes: 35_295_036 },
+  unguided: { operators: 5_806, bytes: 18_049_644 },
 } as const;
 
 /** Below this part of a limit, the limit is out of date. */

@@ -13,8 +13,8 @@ TextCache::~TextCache() { current = outer_; }
 
 PackedText TextCache::get(const at::Tensor& text, const at::Tensor& weight, const std::function<PackedText()>& make) {
   if (current == nullptr) return make();
-  Entry& entry = current->entries_[weight.unsafeGetTensorImpl()];
-  if (!entry.text.is_same(text)) entry = {text, weight, make()};
+  Entry& entry = current->entries_[{text.unsafeGetTensorImpl(), weight.unsafeGetTensorImpl()}];
+  if (!entry.text.defined()) entry = {text, weight, make()};
   return entry.packed;
 }
 

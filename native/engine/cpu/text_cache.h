@@ -2,7 +2,8 @@
 #pragma once
 
 #include <functional>
-#include <unordered_map>
+#include <map>
+#include <utility>
 
 #include "attention.h"
 
@@ -27,7 +28,8 @@ class TextCache {
     PackedText packed;
   };
 
-  std::unordered_map<const void*, Entry> entries_;
+  // By text and layer: pieces of a batch have texts of their own.
+  std::map<std::pair<const void*, const void*>, Entry> entries_;
   TextCache* outer_;
 };
 

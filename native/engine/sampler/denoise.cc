@@ -11,6 +11,7 @@
 #include "noise.h"
 #include "predict.h"
 #include "preview.h"
+#include "stages.h"
 
 namespace animatediff {
 namespace {
@@ -30,11 +31,14 @@ void report(const Callbacks& callbacks, const ad_request& request, size_t step, 
 }
 
 // The final latents [batch, channels, frames, h, w], float32 on the device.
-at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Callbacks& callbacks, ad_result& result) {
+at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, Stages& stages, const Callbacks& callbacks,
+                   ad_result& result) {
   const auto scheduler = make_scheduler(request.scheduler);
   callbacks.progress(AD_PHASE_TEXT, 0, 1);
   const cpu::TextCache cache;
-  const at::Tensor text = encode_prompts(pipeline.text_encoder, request, is_guided(request), pipeline.device);
+  const at::Tensor text = stages.run(AD_TEXT_ENCODER, [&] {
+    return encode_prompts(pipeline.text_encoder, request, is_guided(request), pipeline.device);
+  });
   if (request.keep_floats != 0) result.add("text", text.to(at::kFloat));
   callbacks.progress(AD_PHASE_TEXT, 1, 1);
 
@@ -50,7 +54,12 @@ at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Ca
   Predictor predict(pipeline, request, text, timesteps.size());
   for (size_t step = 0; step < timesteps.size(); ++step) {
     callbacks.check_cancelled();
-    const at::Tensor output = predict(step, timesteps[step], scheduler->scale_model_input(step, latents));
+    const at::Tensor scaled = scheduler->scale_model_input(step, latents);
+    const at::Tensor output = stages.run(AD_UNET, [&] {
+      const at::Tensor predicted = predict(step, timesteps[step], scaled, stages.plan().rows);
+      synchronize(pipeline.device);  // what the device meets late is met within the stage
+      return predicted;
+    });
     const at::Tensor next = scheduler->step(step, output, latents, generators);
     synchronize(pipeline.device);  // a step is reported when it is done, not when it is queued
     report(callbacks, request, step, *scheduler, output, latents);
@@ -59,31 +68,15 @@ at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, const Ca
   return latents;
 }
 
-void check(const ad_request& request) {
-  const int32_t factor = request.vae_scale_factor;
-  if (request.batch < 1 || request.frames < 1 || factor < 1) {
-    throw EngineError(AD_INVALID_ARGUMENT, "Batch, frames and VAE scale factor must be positive.");
-  }
-  if (request.deep_cache < 1 || !(request.guidance_end >= 0.0 && request.guidance_end <= 1.0)) {
-    throw EngineError(AD_INVALID_ARGUMENT, "Features are reused for at least one step, guidance ends within the clip.");
-  }
-  if (request.height < factor || request.width < factor || request.height % factor != 0 ||
-      request.width % factor != 0) {
-    throw EngineError(AD_INVALID_ARGUMENT, "Expected width and height as positive multiples of " +
-                                               std::to_string(factor) + ", got " + std::to_string(request.width) + "x" +
-                                               std::to_string(request.height) + ".");
-  }
-}
-
 }  // namespace
 
-std::unique_ptr<ad_result> run_pipeline(const Pipeline& pipeline, const ad_request& request,
+std::unique_ptr<ad_result> run_pipeline(const Pipeline& pipeline, const ad_request& request, MemoryPlan& plan,
                                         const Callbacks& callbacks) {
-  check(request);
   auto result = std::make_unique<ad_result>();
-  const at::Tensor latents = denoise(pipeline, request, callbacks, *result);
+  Stages stages(pipeline, request, plan, callbacks);
+  const at::Tensor latents = denoise(pipeline, request, stages, callbacks, *result);
   if (request.keep_floats != 0) result->add("latents", latents);
-  decode_clips(pipeline.vae_decoder, latents, request, callbacks, *result);
+  decode_clips(pipeline.vae_decoder, latents, request, stages, callbacks, *result);
   return result;
 }
 

@@ -7,6 +7,7 @@
 
 #include "../engine.h"
 #include "../graph.h"
+#include "../memory/plan.h"
 #include "../result.h"
 
 namespace animatediff {
@@ -20,8 +21,16 @@ struct Pipeline {
   c10::ScalarType dtype;
 };
 
-/** See ad_engine_generate. */
-std::unique_ptr<ad_result> run_pipeline(const Pipeline& pipeline, const ad_request& request,
+/** What the memory plan of a request is made from; AD_INVALID_ARGUMENT for a shape that there cannot be. */
+Workload workload(const ad_request& request);
+NetworkSizes sizes(const Pipeline& pipeline);
+DeviceMemory memory_of(const Pipeline& pipeline, const ad_request& request);
+
+/**
+ * See ad_engine_generate. A stage that runs out of memory makes the plan smaller, with a notice, and goes on where it
+ * was; AD_OUT_OF_MEMORY when there is no smaller one.
+ */
+std::unique_ptr<ad_result> run_pipeline(const Pipeline& pipeline, const ad_request& request, MemoryPlan& plan,
                                         const Callbacks& callbacks);
 
 }  // namespace animatediff

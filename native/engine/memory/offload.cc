@@ -1,0 +1,69 @@
+#include "offload.h"
+
+#include <torch/csrc/jit/ir/ir.h>
+#include <torch/csrc/jit/runtime/custom_operator.h>
+
+#include <unordered_set>
+#include <vector>
+
+namespace animatediff {
+namespace {
+
+thread_local std::optional<c10::Device> current;
+
+constexpr const char* kFetch = "animatediff::fetch";
+
+void fetch(torch::jit::Stack& stack) {
+  at::Tensor parameter = torch::jit::pop(stack).toTensor();
+  // The memory of the copy is used again when it is dropped; the stream keeps its uses in order.
+  if (current.has_value() && parameter.device() != *current) parameter = parameter.to(*current, true);
+  torch::jit::push(stack, std::move(parameter));
+}
+
+void register_operator() {
+  static const bool registered = [] {
+    torch::jit::registerOperator(torch::jit::Operator("animatediff::fetch(Tensor parameter) -> Tensor", fetch,
+                                                      c10::AliasAnalysisKind::CONSERVATIVE));
+    return true;
+  }();
+  static_cast<void>(registered);
+}
+
+void parameters_of(torch::jit::Block* block, std::vector<torch::jit::Node*>& found) {
+  for (torch::jit::Node* const node : block->nodes()) {
+    if (node->kind() == c10::prim::GetAttr && node->output()->type()->isSubtypeOf(*c10::TensorType::get())) {
+      found.push_back(node);
+    }
+    for (torch::jit::Block* const inner : node->blocks()) parameters_of(inner, found);
+  }
+}
+
+void rewrite(torch::jit::Function& function) {
+  const auto graph = torch::jit::toGraphFunction(function).graph();
+  std::vector<torch::jit::Node*> parameters;
+  parameters_of(graph->block(), parameters);
+  for (torch::jit::Node* const parameter : parameters) {
+    torch::jit::Node* const node = graph->create(c10::Symbol::fromQualString(kFetch), {parameter->output()});
+    node->insertAfter(parameter);
+    parameter->output()->replaceAllUsesAfterNodeWith(node, node->output());
+  }
+  graph->lint();
+}
+
+}  // namespace
+
+void fetch_parameters_on_use(const torch::jit::Module& network) {
+  register_operator();
+  std::unordered_set<const c10::ClassType*> done;
+  for (const auto& module : network.modules()) {
+    const auto type = module.type();
+    if (!done.insert(type.get()).second) continue;
+    for (torch::jit::Function* const method : type->methods()) rewrite(*method);
+  }
+}
+
+DeviceOfCall::DeviceOfCall(c10::Device device) : outer_(current) { current = device; }
+
+DeviceOfCall::~DeviceOfCall() { current = outer_; }
+
+}  // namespace animatediff
