@@ -16,6 +16,7 @@ struct EngineApi {
   decltype(&ad_cpu_capability) cpu_capability;
   decltype(&ad_devices) devices;
   decltype(&ad_cuda_device_count) cuda_device_count;
+  decltype(&ad_cuda_kernels_problem) cuda_kernels_problem;
   decltype(&ad_cpu_multiplies_bfloat16) cpu_multiplies_bfloat16;
   decltype(&ad_engine_create) engine_create;
   decltype(&ad_engine_destroy) engine_destroy;

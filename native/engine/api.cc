@@ -10,6 +10,7 @@
 #include <string>
 
 #include "animatediff.h"
+#include "cuda/library.h"
 #include "device.h"
 #include "dtype.h"
 #include "engine.h"
@@ -112,6 +113,15 @@ int32_t ad_cuda_device_count(void) {
   int32_t count = 0;
   guarded(nullptr, [&] { count = static_cast<int32_t>(animatediff::cuda_device_count()); });
   return count;
+}
+
+const char* ad_cuda_kernels_problem(int32_t index) {
+  const char* problem = "the question failed";
+  guarded(nullptr, [&] {
+    const c10::Device device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index));
+    problem = animatediff::cuda::kernels_problem(device).c_str();
+  });
+  return problem;
 }
 
 ad_status ad_engine_create(const ad_engine_options* options, ad_engine** engine, ad_error* error) {

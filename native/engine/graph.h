@@ -26,6 +26,8 @@ class Graph {
    * before the first call. Parameters that `set` fills later are packed by `pack`.
    */
   void specialise_for_cpu();
+  /** The same for CUDA, with this package's kernels (cuda/replace.h), which must be usable (cuda/library.h). */
+  void specialise_for_cuda();
   void pack();
 
   /** Throws AD_WEIGHTS_MISSING naming parameters that were never set. */
@@ -46,10 +48,12 @@ class Graph {
  private:
   explicit Graph(const std::string& path);
 
+  enum class Form : uint8_t { kPlain, kCpu, kCuda };
+
   std::string path_;
   torch::jit::Module module_;
   bool loaded_ = false;
-  bool specialised_ = false;
+  Form form_ = Form::kPlain;
 };
 
 }  // namespace animatediff
