@@ -118,11 +118,11 @@ async function compile(folder, { libtorch, tests, sanitize, stamp }) {
   await writeFile(file, JSON.stringify({ ...stamp, tests: tests || old?.tests === true }));
 }
 
-/** Copies the two files; a process that has the old ones open keeps them. */
-async function publish(from, to) {
+/** Copies files; a process that has the old ones open keeps them. */
+export async function publish(from, to, names = RESULTS) {
   if (from === to) return;
   await mkdir(to, { recursive: true });
-  for (const name of RESULTS) {
+  for (const name of names) {
     const beside = path.join(to, `.${name}-${process.pid}`);
     await copyFile(path.join(from, name), beside);
     await rename(beside, path.join(to, name));
