@@ -203,6 +203,7 @@ export interface RawAddon {
   open(libraries: readonly string[], engine: string): string | undefined;
   opened(): string[];
   cudaDeviceCount(): number;
+  cudaKernelsProblem(index: number): string;
   cpuMultipliesBfloat16(): boolean;
   devices(): DeviceInfo[];
   cpuCapability(): string;

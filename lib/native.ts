@@ -194,6 +194,11 @@ export function cudaDeviceCount(): number {
   return loadAddon().cudaDeviceCount();
 }
 
+/** Why this package's own CUDA kernels do not run on a device, where LibTorch's do the work; '' when they run. */
+export function cudaKernelsProblem(index: number): string {
+  return loadAddon().cudaKernelsProblem(index);
+}
+
 /** Devices of the opened engine, the CPU first. */
 export function devices(): readonly DeviceInfo[] {
   return loadAddon().devices();

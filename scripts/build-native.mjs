@@ -16,7 +16,7 @@ import { buildEnvironment } from './tools.mjs';
 import { buildTypescript } from './typescript.mjs';
 
 const RESULTS = ['animatediff-native.node', 'libanimatediff.so'];
-const SOURCES = ['CMakeLists.txt', 'native/addon', 'native/engine', 'native/test'];
+const SOURCES = ['CMakeLists.txt', 'native/addon', 'native/cuda', 'native/engine', 'native/test'];
 
 /**
  * Builds, and returns the folder that CMake builds in.
@@ -61,7 +61,7 @@ async function sourceFiles() {
     if (name.includes('.')) files.push(name);
     else if (existsSync(path.join(ROOT, name))) {
       const inside = await readdir(path.join(ROOT, name), { recursive: true });
-      files.push(...inside.filter((file) => /\.(cc|h)$/.test(file)).map((file) => path.join(name, file)));
+      files.push(...inside.filter((file) => /\.(cc|cu|h)$/.test(file)).map((file) => path.join(name, file)));
     }
   }
   return files.sort();
@@ -118,11 +118,11 @@ async function compile(folder, { libtorch, tests, sanitize, stamp }) {
   await writeFile(file, JSON.stringify({ ...stamp, tests: tests || old?.tests === true }));
 }
 
-/** Copies the two files; a process that has the old ones open keeps them. */
-async function publish(from, to) {
+/** Copies files; a process that has the old ones open keeps them. */
+export async function publish(from, to, names = RESULTS) {
   if (from === to) return;
   await mkdir(to, { recursive: true });
-  for (const name of RESULTS) {
+  for (const name of names) {
     const beside = path.join(to, `.${name}-${process.pid}`);
     await copyFile(path.join(from, name), beside);
     await rename(beside, path.join(to, name));

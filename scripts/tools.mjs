@@ -37,6 +37,33 @@ export async function ensureTool(name) {
   return path.join(await ensurePackage(name, version), folder, name);
 }
 
+/**
+ * NVIDIA's compiler of the CUDA release that LibTorch's builds use, and what it needs of the toolkit. The driver must be
+ * of that release or newer.
+ */
+const CUDA = {
+  folder: 'cuda-13.0.2',
+  requirements: [
+    'nvidia-cuda-nvcc==13.0.88',
+    'nvidia-nvvm==13.0.88',
+    'nvidia-cuda-crt==13.0.88',
+    'nvidia-cuda-runtime==13.0.96',
+    'nvidia-cuda-cccl==13.0.85',
+  ],
+};
+
+/** Path of nvcc: `ANIMATEDIFF_NVCC`, else from the cache, into which it is fetched the first time. */
+export async function ensureNvcc() {
+  if (process.env.ANIMATEDIFF_NVCC) return path.resolve(process.env.ANIMATEDIFF_NVCC);
+  const { readEnvironment } = await importBuilt('environment.js');
+  const { ensurePackages } = await importBuilt('libtorch/pip.js');
+  const { cacheFolder } = readEnvironment();
+  if (!existsSync(path.join(cacheFolder, 'tools', CUDA.folder))) {
+    say(`fetching nvcc from its Python packages (105 MB) into ${path.join(cacheFolder, 'tools')}`);
+  }
+  return path.join(await ensurePackages(CUDA.folder, CUDA.requirements), 'nvidia/cu13/bin/nvcc');
+}
+
 /** Environment with CMake, CTest and Ninja on the PATH. */
 export async function buildEnvironment() {
   const folders = [];

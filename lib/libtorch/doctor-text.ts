@@ -14,7 +14,7 @@ export function formatReport(report: DoctorReport): string {
     ['engine', engineLines(report)],
     ['libtorch', libtorchLines(report)],
     ['devices', deviceLines(report)],
-    ['cuda', [cudaText(report)]],
+    ['cuda', cudaLines(report)],
     ['cache', [report.cacheFolder]],
   ];
   const body = rows.flatMap(([name, lines]) =>
@@ -69,9 +69,13 @@ function deviceLines({ devices }: DoctorReport): readonly string[] {
   });
 }
 
-function cudaText({ cuda }: DoctorReport): string {
+function cudaLines({ cuda }: DoctorReport): readonly string[] {
   const driver = cuda.driver ? ` (driver ${cuda.driver})` : '';
-  return cuda.usable ? `usable${driver}` : `not used${driver}: ${cuda.reason}`;
+  if (!cuda.usable) return [`not used${driver}: ${cuda.reason}`];
+  const kernels = cuda.withoutKernels
+    ? `LibTorch's kernels only: ${cuda.withoutKernels}`
+    : "with the package's own kernels";
+  return [`usable${driver}`, kernels];
 }
 
 function gigabytes(bytes: number): string {

@@ -37,6 +37,8 @@ export interface DoctorReport {
     readonly reason?: string;
     /** Version of NVIDIA's driver. */
     readonly driver?: string;
+    /** Why LibTorch's kernels run in place of the package's own; undefined when the own ones do. */
+    readonly withoutKernels?: string;
   };
   readonly cacheFolder: string;
 }
@@ -83,7 +85,12 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<DoctorRep
     engine: { path: native.engine, opens: native.opens !== undefined },
     libtorch: found.info && describeLibTorch(found.info),
     devices,
-    cuda: { usable: reason === undefined, reason, driver: driver.version },
+    cuda: {
+      usable: reason === undefined,
+      reason,
+      driver: driver.version,
+      withoutKernels: native.kernels || undefined,
+    },
     cacheFolder: environment.cacheFolder,
   };
 }

@@ -124,20 +124,34 @@ export async function ensurePackage(
   version: string,
   options: PipOptions = {},
 ): Promise<string> {
-  return await installInto(name, version, options, pip);
+  return await installInto(`${name}-${version}`, [`${name}==${version}`], options, pip);
+}
+
+/** The same for several packages that belong into one folder, `<cache>/tools/<folder>`. */
+export async function ensurePackages(
+  folder: string,
+  requirements: readonly string[],
+  options: PipOptions = {},
+): Promise<string> {
+  return await installInto(folder, requirements, options, pip);
 }
 
 type Pip = (args: readonly string[], options: PipOptions) => Promise<string>;
 
-async function installInto(name: string, version: string, options: PipOptions, run: Pip): Promise<string> {
+async function installInto(
+  name: string,
+  requirements: readonly string[],
+  options: PipOptions,
+  run: Pip,
+): Promise<string> {
   const tools = path.join((options.environment ?? readEnvironment()).cacheFolder, 'tools');
-  const folder = path.join(tools, `${name}-${version}`);
+  const folder = path.join(tools, name);
   if (existsSync(folder)) return folder;
   await mkdir(tools, { recursive: true });
   const unfinished = await mkdtemp(path.join(tools, `.${name}-`));
   try {
     const flags = ['install', '--quiet', '--no-deps', '--only-binary', ':all:', '--target', unfinished];
-    await run([...flags, `${name}==${version}`], options);
+    await run([...flags, ...requirements], options);
     await rename(unfinished, folder).catch((error) => {
       // Another process was faster.
       if (!existsSync(folder)) throw error;
@@ -150,10 +164,12 @@ async function installInto(name: string, version: string, options: PipOptions, r
 
 /** Runs the pinned pip; the system's own where the pinned one cannot be had, such as in a closed network. */
 async function pip(args: readonly string[], options: PipOptions): Promise<string> {
-  const folder = await installInto('pip', PIP_VERSION, options, systemPip).catch((error) => {
-    if (options.signal?.aborted || isMissing(error)) throw error;
-    return undefined;
-  });
+  const folder = await installInto(`pip-${PIP_VERSION}`, [`pip==${PIP_VERSION}`], options, systemPip).catch(
+    (error) => {
+      if (options.signal?.aborted || isMissing(error)) throw error;
+      return undefined;
+    },
+  );
   return await python(args, options, folder);
 }
 

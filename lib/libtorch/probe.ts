@@ -29,11 +29,12 @@ export interface ProbedModule {
   /** Opens LibTorch and the engine. */
   openEngine(options: { readonly libtorch?: string; readonly device?: 'auto' }): LibTorchInfo;
   devices(): readonly ProbedDevice[];
+  cudaKernelsProblem(index: number): string;
   cpuCapability(): string;
 }
 
 /** Steps in their order; one that is missing in the findings was not reached. */
-export type ProbeStep = 'addon' | 'addonLoads' | 'engine' | 'opens' | 'devices' | 'capability';
+export type ProbeStep = 'addon' | 'addonLoads' | 'engine' | 'opens' | 'devices' | 'kernels' | 'capability';
 
 /** What a probe found. */
 export interface NativeFindings {
@@ -46,6 +47,8 @@ export interface NativeFindings {
   /** LibTorch and the engine open; root of that LibTorch. */
   readonly opens?: string;
   readonly devices?: readonly ProbedDevice[];
+  /** Why the package's own kernels do not run on the first CUDA device; '' when they do, or there is none. */
+  readonly kernels?: string;
   /** Instruction set of LibTorch's CPU kernels. */
   readonly capability?: string;
   /** Why the probe ended early. */
@@ -76,6 +79,10 @@ const STEPS: Steps = {
   engine: (native) => native.enginePath(),
   opens: (native, { libtorch }) => native.openEngine({ libtorch, device: 'auto' }).root,
   devices: (native) => native.devices(),
+  kernels: (native) => {
+    const device = native.devices().find(({ kind }) => kind === 'cuda');
+    return device === undefined ? '' : native.cudaKernelsProblem(device.index);
+  },
   capability: (native) => native.cpuCapability(),
 };
 

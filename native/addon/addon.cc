@@ -61,6 +61,12 @@ Napi::Value cuda_device_count(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), opened(info.Env()).cuda_device_count());
 }
 
+// cudaKernelsProblem(index): why this package's own kernels do not run on that device; '' if they do
+Napi::Value cuda_kernels_problem(const Napi::CallbackInfo& info) {
+  const int32_t index = info[0].As<Napi::Number>().Int32Value();
+  return Napi::String::New(info.Env(), opened(info.Env()).cuda_kernels_problem(index));
+}
+
 Napi::Value cpu_capability(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), opened(info.Env()).cpu_capability());
 }
@@ -118,6 +124,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("opened", Napi::Function::New(env, opened_paths));
   exports.Set("cpuMultipliesBfloat16", Napi::Function::New(env, cpu_multiplies_bfloat16));
   exports.Set("cudaDeviceCount", Napi::Function::New(env, cuda_device_count));
+  exports.Set("cudaKernelsProblem", Napi::Function::New(env, cuda_kernels_problem));
   exports.Set("devices", Napi::Function::New(env, devices));
   exports.Set("cpuCapability", Napi::Function::New(env, cpu_capability));
   exports.Set("countWork", Napi::Function::New(env, count_work));

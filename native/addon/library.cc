@@ -59,6 +59,7 @@ bool resolve_all(void* handle, EngineApi& api) {
          resolve(handle, "ad_libtorch_version", api.libtorch_version) &&
          resolve(handle, "ad_cpu_capability", api.cpu_capability) && resolve(handle, "ad_devices", api.devices) &&
          resolve(handle, "ad_cuda_device_count", api.cuda_device_count) &&
+         resolve(handle, "ad_cuda_kernels_problem", api.cuda_kernels_problem) &&
          resolve(handle, "ad_cpu_multiplies_bfloat16", api.cpu_multiplies_bfloat16) &&
          resolve(handle, "ad_count_work", api.count_work) &&
          resolve(handle, "ad_limit_host_memory", api.limit_host_memory) &&

@@ -17,6 +17,7 @@ struct EngineApi {
   decltype(&ad_count_work) count_work;
   decltype(&ad_devices) devices;
   decltype(&ad_cuda_device_count) cuda_device_count;
+  decltype(&ad_cuda_kernels_problem) cuda_kernels_problem;
   decltype(&ad_cpu_multiplies_bfloat16) cpu_multiplies_bfloat16;
   decltype(&ad_limit_host_memory) limit_host_memory;
   decltype(&ad_engine_create) engine_create;

@@ -18,7 +18,7 @@ extern "C" {
 #define AD_API __attribute__((visibility("default")))
 
 /** Raised when a struct or function below changes; glue and engine must agree. */
-#define AD_ABI_VERSION 6
+#define AD_ABI_VERSION 7
 
 typedef enum ad_status {
   AD_OK = 0,
@@ -339,6 +339,12 @@ AD_API size_t ad_devices(ad_device_info* devices, size_t capacity);
 
 /** CUDA devices that answer, without opening a context on any. */
 AD_API int32_t ad_cuda_device_count(void);
+
+/**
+ * Empty if this package's own CUDA kernels run on device `index`, else why not; LibTorch's operators do all the work
+ * then. The first question opens a context on the device.
+ */
+AD_API const char* ad_cuda_kernels_problem(int32_t index);
 
 /** 1 where the processor multiplies bfloat16 itself, so that it is faster than float32; else 0. */
 AD_API int32_t ad_cpu_multiplies_bfloat16(void);

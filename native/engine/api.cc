@@ -10,6 +10,7 @@
 #include <string>
 
 #include "animatediff.h"
+#include "cuda/library.h"
 #include "device.h"
 #include "dtype.h"
 #include "engine.h"
@@ -117,6 +118,15 @@ int32_t ad_cuda_device_count(void) {
 }
 
 void ad_limit_host_memory(uint64_t bytes) { animatediff::limit_host_memory(bytes); }
+
+const char* ad_cuda_kernels_problem(int32_t index) {
+  const char* problem = "the question failed";
+  guarded(nullptr, [&] {
+    const c10::Device device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index));
+    problem = animatediff::cuda::kernels_problem(device).c_str();
+  });
+  return problem;
+}
 
 ad_status ad_engine_create(const ad_engine_options* options, ad_engine** engine, ad_error* error) {
   return guarded(error, [&] { *engine = std::make_unique<ad_engine>(*options).release(); });

@@ -6,6 +6,7 @@
 #include <exception>
 
 #include "archive.h"
+#include "cuda/library.h"
 #include "device.h"
 #include "dtype.h"
 #include "error.h"
@@ -76,7 +77,8 @@ Engine::Engine(const ad_engine_options& options)
       dtype_(scalar_type(options.dtype)),
       threads_(options.threads),
       memory_mode_(options.memory),
-      specialise_(device_.is_cpu() && dtype_ != at::kHalf && options.plain == 0) {
+      specialise_(options.plain == 0 &&
+                  (device_.is_cpu() ? dtype_ != at::kHalf : cuda::kernels_problem(device_).empty())) {
   if (dtype_ != at::kFloat && dtype_ != at::kHalf && dtype_ != at::kBFloat16) {
     throw EngineError(AD_INVALID_ARGUMENT, "Networks run in float32, float16 or bfloat16.");
   }
@@ -130,7 +132,10 @@ void Engine::bind(ad_role role, const std::string& path, std::span<const ad_reci
                                              .c_str());
       });
   graph.require_complete();
-  if (specialise_ && role != AD_TEXT_ENCODER) graph.specialise_for_cpu();
+  if (specialise_ && role != AD_TEXT_ENCODER) {
+    if (device_.is_cpu()) graph.specialise_for_cpu();
+    else graph.specialise_for_cuda();
+  }
   graphs_.at(static_cast<size_t>(role)) = std::move(graph);
 }
 

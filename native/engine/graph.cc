@@ -8,6 +8,7 @@
 
 #include "cpu/packing.h"
 #include "cpu/replace.h"
+#include "cuda/replace.h"
 #include "error.h"
 #include "memory/offload.h"
 
@@ -72,23 +73,31 @@ void Graph::move(c10::Device place) {
 
 void Graph::specialise_for_cpu() {
   cpu::replace_modules(module_);
-  specialised_ = true;
+  form_ = Form::kCpu;
+  pack();
+}
+
+void Graph::specialise_for_cuda() {
+  cuda::replace_modules(module_);
+  form_ = Form::kCuda;
   pack();
 }
 
 void Graph::pack() {
-  if (specialised_) cpu::pack_weights(module_);
+  if (form_ == Form::kCpu) cpu::pack_weights(module_);
+  if (form_ == Form::kCuda) cuda::pack_weights(module_);
 }
 
 torch::jit::Module Graph::plain() const {
-  if (!specialised_ && !fetches_) return module_;
+  if (form_ == Form::kPlain && !fetches_) return module_;
   torch::jit::Module module = torch::jit::load(path_);
   std::unordered_map<std::string, at::Tensor> values;
   for (const auto& parameter : module_.named_parameters()) values.emplace(parameter.name, parameter.value);
   for (const auto& parameter : module.named_parameters()) {
-    // 1x1 convolutions are packed as matrices.
-    const at::Tensor value = cpu::unpacked(values.at(parameter.name)).reshape(parameter.value.sizes());
-    set_parameter(module, parameter.name, value);
+    const at::Tensor& packed = values.at(parameter.name);
+    const at::Tensor value = form_ == Form::kCpu ? cpu::unpacked(packed) : cuda::unpacked(packed);
+    // The CPU packs 1x1 convolutions as matrices.
+    set_parameter(module, parameter.name, value.reshape(parameter.value.sizes()));
   }
   for (const auto& buffer : module_.named_buffers()) set_parameter(module, buffer.name, buffer.value);
   return module;

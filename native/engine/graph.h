@@ -27,6 +27,8 @@ class Graph {
    * before the first call. Parameters that `set` fills later are packed by `pack`.
    */
   void specialise_for_cpu();
+  /** The same for CUDA, with this package's kernels (cuda/replace.h), which must be usable (cuda/library.h). */
+  void specialise_for_cuda();
   void pack();
 
   /** Lets the network run on a device where its parameters do not lie (memory/offload.h); before the first call. */
@@ -60,11 +62,13 @@ class Graph {
  private:
   explicit Graph(const std::string& path);
 
+  enum class Form : uint8_t { kPlain, kCpu, kCuda };
+
   std::string path_;
   torch::jit::Module module_;
   bool loaded_ = false;
   c10::Device place_ = c10::DeviceType::CPU;
-  bool specialised_ = false;
+  Form form_ = Form::kPlain;
   bool fetches_ = false;
 };
 

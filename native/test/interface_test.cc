@@ -33,6 +33,12 @@ void cuda_is_never_replaced_by_the_cpu() {
   EXPECT(std::strlen(error.message) > 20);
 }
 
+void kernels_that_do_not_run_say_why() {
+  const char* const problem = ad_cuda_kernels_problem(0);
+  EXPECT(std::strstr(problem, "libanimatediff_cuda.so") != nullptr);
+  EXPECT(problem == ad_cuda_kernels_problem(0));
+}
+
 void networks_run_in_floating_point_only() {
   const ad_engine_options options{AD_CPU, 0, AD_I64, 0, 0, AD_MEMORY_AUTO};
   ad_engine* engine = nullptr;
@@ -91,6 +97,7 @@ void timesteps_come_back_as_a_named_tensor() {
 int main() {
   cpu_is_always_listed();
   cuda_is_never_replaced_by_the_cpu();
+  kernels_that_do_not_run_say_why();
   networks_run_in_floating_point_only();
   an_empty_engine_says_what_it_lacks();
   a_graph_that_is_not_there_is_named();

@@ -215,7 +215,7 @@ class UpBlock(nn.Module):
 
 
 class LastUpBlock(nn.Module):
-    """The UpBlock of full resolution: three layers, no upsampler. forward() runs two of them, finish() the last.
+    """The UpBlock of full resolution: three layers, no upsampler. forward() runs two, finish() the last.
 
     They are written out, since TorchScript takes no part of a list of modules, and would keep the input of a
     layer that runs under a condition until the condition's end.

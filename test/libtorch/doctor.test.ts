@@ -19,6 +19,7 @@ function nativeModule(changes: Readonly<Record<string, string>> = {}): string {
       { kind: 'cpu', index: 0, name: 'CPU', totalBytes: 32e9, freeBytes: 16e9 },
       { kind: 'cuda', index: 0, name: 'NVIDIA H200', totalBytes: 150e9, freeBytes: 149e9 },
     ];`,
+    cudaKernelsProblem: `return '';`,
     cpuCapability: `return 'AVX512';`,
     ...changes,
   };
@@ -54,7 +55,12 @@ describe('the doctor', () => {
     assert.equal(report.libtorch?.source, 'cache');
     assert.equal(report.cpu.capability, 'AVX512');
     assert.equal(report.devices.length, 2);
-    assert.deepEqual(report.cuda, { usable: true, reason: undefined, driver: undefined });
+    assert.deepEqual(report.cuda, {
+      usable: true,
+      reason: undefined,
+      driver: undefined,
+      withoutKernels: undefined,
+    });
     assert.deepEqual(JSON.parse(JSON.stringify(report)).devices, report.devices);
   });
 
@@ -111,6 +117,15 @@ describe('the doctor', () => {
     }
     assert.match(text, /cuda +usable/);
     assert.match(text, /Clips can be made on this machine\.$/);
+  });
+
+  it("tells why the package's own CUDA kernels do not run, which is no problem", async () => {
+    const report = await examine(
+      nativeModule({ cudaKernelsProblem: `return 'no file for cuda:' + arguments[0];` }),
+    );
+    assert.equal(report.ok, true);
+    assert.equal(report.cuda.withoutKernels, 'no file for cuda:0');
+    assert.match(formatReport(report), /LibTorch's kernels only: no file for cuda:0/);
   });
 
   it('ends its screen with the problems', async () => {

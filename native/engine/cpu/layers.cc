@@ -182,10 +182,11 @@ at::Tensor convolution(const at::Tensor& x, const Part& layer, const at::Tensor&
   return added.defined() ? y.add_(added) : y;
 }
 
-at::Tensor group_norm(const at::Tensor& x, const Part& layer, const GroupNormOptions& options) {
+at::Tensor group_norm(const at::Tensor& x, const at::Tensor& given_weight, const at::Tensor& given_bias,
+                      const GroupNormOptions& options) {
   const int64_t channels = x.size(1);
-  const at::Tensor weight = floats(layer.tensor("weight"));
-  const at::Tensor bias = floats(layer.tensor("bias"));
+  const at::Tensor weight = floats(given_weight);
+  const at::Tensor bias = floats(given_bias);
   at::Tensor y = at::empty_like(x);
   const Rows from = rows_of(x, channels);
   auto* const to = static_cast<char*>(y.mutable_data_ptr());
@@ -226,13 +227,13 @@ at::Tensor group_norm(const at::Tensor& x, const Part& layer, const GroupNormOpt
   return y;
 }
 
-at::Tensor layer_norm(const at::Tensor& x, const Part& layer, const at::Tensor& positions) {
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& given_weight, const at::Tensor& given_bias, double epsilon,
+                      const at::Tensor& positions) {
   const int64_t channels = x.size(2);
   const int64_t count = x.size(1);
-  const at::Tensor weight = floats(layer.tensor("weight"));
-  const at::Tensor bias = floats(layer.tensor("bias"));
+  const at::Tensor weight = floats(given_weight);
+  const at::Tensor bias = floats(given_bias);
   const at::Tensor added = positions.defined() ? floats(positions) : positions;
-  const auto epsilon = static_cast<float>(layer.number("eps"));
   at::Tensor y = at::empty_like(x);
   const Rows from = rows_of(x, channels);
   auto* const to = static_cast<char*>(y.mutable_data_ptr());
@@ -249,7 +250,8 @@ at::Tensor layer_norm(const at::Tensor& x, const Part& layer, const at::Tensor& 
       const float* const position =
           added.defined() ? added.const_data_ptr<float>() + frame % added.size(0) * channels : nullptr;
       kernels().layer_norm(from.type, from.at(row), to + row * channels * from.bytes, rows, channels,
-                           weight.const_data_ptr<float>(), bias.const_data_ptr<float>(), epsilon, position);
+                           weight.const_data_ptr<float>(), bias.const_data_ptr<float>(), static_cast<float>(epsilon),
+                           position);
     }
   });
   return y;

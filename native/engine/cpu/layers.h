@@ -34,14 +34,26 @@ struct GroupNormOptions {
   at::Tensor shift;
 };
 
-/** GroupNorm of x [n, channels, h, w], with SiLU behind it if asked for. `layer` holds weight and bias [channels]. */
-at::Tensor group_norm(const at::Tensor& x, const Part& layer, const GroupNormOptions& options);
+/** GroupNorm of x [n, channels, h, w], with SiLU behind it if asked for. weight, bias [channels]. */
+at::Tensor group_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                      const GroupNormOptions& options);
+
+/** With the weight and bias of `layer`. */
+inline at::Tensor group_norm(const at::Tensor& x, const Part& layer, const GroupNormOptions& options) {
+  return group_norm(x, layer.tensor("weight"), layer.tensor("bias"), options);
+}
 
 /**
  * LayerNorm over the channels of x [n, tokens, channels]. `positions` [p, channels] are added behind it, row i % p to
- * the tokens of x[i]; undefined: nothing.
+ * the tokens of x[i]; undefined: nothing. weight, bias [channels].
  */
-at::Tensor layer_norm(const at::Tensor& x, const Part& layer, const at::Tensor& positions = {});
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double epsilon,
+                      const at::Tensor& positions = {});
+
+/** With weight, bias and epsilon of `layer`. */
+inline at::Tensor layer_norm(const at::Tensor& x, const Part& layer, const at::Tensor& positions = {}) {
+  return layer_norm(x, layer.tensor("weight"), layer.tensor("bias"), layer.number("eps"), positions);
+}
 
 /** [n, tokens, 2 * channels] -> [n, tokens, channels]: the first half times the exact GELU of the second. */
 at::Tensor gated_gelu(const at::Tensor& x);

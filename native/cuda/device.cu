@@ -1,0 +1,20 @@
+// Whether the kernels can run at all.
+#include "platform.h"
+
+namespace animatediff::cuda {
+namespace {
+
+__global__ void nothing() {}
+
+}  // namespace
+
+const char* unusable(int device) {
+  cudaError_t status = cudaSetDevice(device);
+  // Fails when the library has no code for this processor.
+  cudaFuncAttributes attributes{};
+  if (status == cudaSuccess) status = cudaFuncGetAttributes(&attributes, nothing);
+  static_cast<void>(cudaGetLastError());
+  return status == cudaSuccess ? nullptr : cudaGetErrorString(status);
+}
+
+}  // namespace animatediff::cuda

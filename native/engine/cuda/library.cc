@@ -1,0 +1,57 @@
+#include "library.h"
+
+#include <dlfcn.h>
+
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <variant>
+
+namespace animatediff::cuda {
+namespace {
+
+using Unusable = const char* (*)(int device);
+
+std::string last_error() {
+  const char* const text = ::dlerror();
+  return text != nullptr ? text : "unknown reason";
+}
+
+// The library's question about a device, or why it is not open.
+std::variant<Unusable, std::string> open_library() {
+  Dl_info own{};
+  if (::dladdr(reinterpret_cast<const void*>(&kernels_problem), &own) == 0) return "the engine has no file";
+  const auto path = std::filesystem::absolute(own.dli_fname).parent_path() / "libanimatediff_cuda.so";
+  if (!std::filesystem::exists(path)) return "there is no " + path.string() + " (`npm run build:cuda` makes it)";
+  // Never closed: LibTorch holds what it registers.
+  void* const handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) return last_error();
+  const auto version = reinterpret_cast<const char* (*)()>(::dlsym(handle, "animatediff_cuda_libtorch_version"));
+  const auto unusable = reinterpret_cast<Unusable>(::dlsym(handle, "animatediff_cuda_unusable"));
+  if (version == nullptr || unusable == nullptr) return path.string() + " is another library";
+  if (version() != std::string(ANIMATEDIFF_LIBTORCH_VERSION)) {
+    return path.string() + " was compiled for LibTorch " + version() + " and not " + ANIMATEDIFF_LIBTORCH_VERSION;
+  }
+  return unusable;
+}
+
+std::string find_problem(c10::Device device) {
+  if (!device.is_cuda()) return "they are for CUDA";
+  static const auto* const library = new std::variant<Unusable, std::string>(open_library());
+  if (const auto* const problem = std::get_if<std::string>(library)) return *problem;
+  const char* const problem = std::get<Unusable>(*library)(device.index());
+  return problem != nullptr ? problem : "";
+}
+
+}  // namespace
+
+const std::string& kernels_problem(c10::Device device) {
+  static auto* const known = new std::map<std::string, std::string>();
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  const auto [entry, added] = known->try_emplace(device.str());
+  if (added) entry->second = find_problem(device);
+  return entry->second;
+}
+
+}  // namespace animatediff::cuda

@@ -1,0 +1,40 @@
+// The operators of this package, registered with LibTorch in the namespace `animatediff`: what it has no fast ones for
+// on CUDA. Tensors are tokens, [n, tokens, channels] row-major, which is the memory of a channels-last picture
+// [n, channels, h, w]. All tensors of a call have one type, float32, float16 or bfloat16; sums are float32.
+//
+// reference.cc runs them on the CPU; native/cuda, an optional library, on CUDA. On other devices they throw.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+
+namespace animatediff::operators {
+
+using Optional = std::optional<at::Tensor>;
+
+/**
+ * GroupNorm of x, with SiLU behind it if asked for. Statistics are taken over each of `samples` equal parts of n: n for
+ * every frame, n / frames for clips. `shift` [m, channels] is added before the norm, one row for samples / m
+ * consecutive samples. weight, bias [channels].
+ */
+at::Tensor token_group_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                            const Optional& shift, int64_t samples, int64_t groups, double epsilon, bool silu);
+
+/** LayerNorm over the channels, then row i % p of `positions` [p, channels] added to the tokens of x[i]. */
+at::Tensor token_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                            const Optional& positions, double epsilon);
+
+/** a * gelu(b), the exact GELU, where a and b are the halves of x + bias; x [n, tokens, 2 * channels]. */
+at::Tensor gated_gelu(const at::Tensor& x, const Optional& bias);
+
+/** x += bias + residual, in place; returns x. */
+at::Tensor add_bias_residual_(const at::Tensor& x, const Optional& bias, const at::Tensor& residual);
+
+/**
+ * Each pixel attends over its frames, at most 32. qkv [clips, frames, pixels, 3 * heads * width] as one projection
+ * gives queries, keys and values -> [clips, frames, pixels, heads * width].
+ */
+at::Tensor temporal_attention(const at::Tensor& qkv, int64_t heads);
+
+}  // namespace animatediff::operators
