@@ -113,6 +113,7 @@ void Engine::bind(ad_role role, const std::string& path, std::span<const ad_reci
   const c10::InferenceMode inference;
   if (role >= AD_ROLE_COUNT) throw EngineError(AD_INVALID_ARGUMENT, "Unknown network " + std::to_string(role) + ".");
   Graph graph = Graph::load(path);
+  sizes_.reset();
   graphs_.at(static_cast<size_t>(role)) = Graph();  // frees the old weights before the new ones are read
   if (!device_.is_cpu()) graph.fetch_parameters_on_use();
   const bool waits = memory_mode_ == AD_MEMORY_LOW && role != AD_UNET;
@@ -170,8 +171,11 @@ std::unique_ptr<ad_result> Engine::generate(const ad_request& request, const Cal
   const ReleaseAtEnd release(device_);
   const MemoryPlan before = plan_;
   work_ = workload(request);
-  plan_ = plan_memory(memory_mode_, work_, sizes(pipeline), memory_of(pipeline, request));
-  const bool reduced = plan_ != plan_memory(AD_MEMORY_HIGH, work_, sizes(pipeline), memory_of(pipeline, request));
+  if (!sizes_.has_value()) sizes_ = sizes(pipeline);
+  const NetworkSizes& networks = *sizes_;
+  const DeviceMemory memory = memory_of(pipeline, request, networks);
+  plan_ = plan_memory(memory_mode_, work_, networks, memory);
+  const bool reduced = plan_ != plan_memory(AD_MEMORY_HIGH, work_, networks, memory);
   if (memory_mode_ == AD_MEMORY_AUTO && reduced && plan_ != before) {
     callbacks.notice("memory-plan", ("Memory is short: " + describe_plan(plan_, work_) + ".").c_str());
   }

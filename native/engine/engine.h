@@ -3,6 +3,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -59,6 +60,8 @@ class Engine {
   /** Networks are specialised for the CPU. */
   bool specialise_;
   std::array<Graph, AD_ROLE_COUNT> graphs_;
+  /** Of the networks that are bound: counting their parameters takes milliseconds. */
+  std::optional<NetworkSizes> sizes_;
   /** Of the last clips. */
   MemoryPlan plan_{.rows = 0, .decode_frames = 0};
   Workload work_{.rows = 0};

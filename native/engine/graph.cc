@@ -58,7 +58,9 @@ void Graph::fetch_parameters_on_use() {
 }
 
 void Graph::move(c10::Device place) {
+  if (settled_ && place == place_) return;
   place_ = place;
+  settled_ = false;
   std::vector<std::pair<std::string, at::Tensor>> elsewhere;
   const auto look = [&](const std::string& name, const at::Tensor& tensor) {
     if (!tensor.is_meta() && tensor.device() != place) elsewhere.emplace_back(name, tensor);
@@ -69,6 +71,7 @@ void Graph::move(c10::Device place) {
     set(name, tensor);
     tensor.reset();  // the old one goes before the next one comes
   }
+  settled_ = true;
 }
 
 void Graph::specialise_for_cpu() {

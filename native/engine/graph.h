@@ -34,7 +34,9 @@ class Graph {
   /** Lets the network run on a device where its parameters do not lie (memory/offload.h); before the first call. */
   void fetch_parameters_on_use();
 
-  /** Moves all parameters to a device, which is the CPU before. `place` is where they lie, and where `set` puts them.
+  /**
+   * Moves all parameters to a device, which is the CPU before; after a failure in the middle it can be called again.
+   * `place` is where they lie, and where `set` puts them.
    */
   void move(c10::Device place);
   [[nodiscard]] c10::Device place() const { return place_; }
@@ -69,6 +71,7 @@ class Graph {
   bool loaded_ = false;
   c10::Device place_ = c10::DeviceType::CPU;
   Form form_ = Form::kPlain;
+  bool settled_ = true;
   bool fetches_ = false;
 };
 

@@ -17,11 +17,13 @@ const SOURCES = {
     'bench',
     'tsconfig.json',
     'scripts/run.mjs',
+    'scripts/typescript.mjs',
     'scripts/full-check',
     'scripts/device-check',
   ],
 };
-const LEFT_OUT = /^(bench\/results|test\/fuzz|test\/package)\//;
+/** Results, and what only a checkout can run. */
+const LEFT_OUT = /^(bench\/(results\/|bench\.mjs)|test\/(demo|fuzz|package)\/|scripts\/full-check\/check-)/;
 
 /** Files at the top of the bundle. */
 const PROGRAMS = { 'install.sh': 'install.sh', 'animatediff-native': 'launcher.sh' };

@@ -62,6 +62,21 @@ describe('the offline bundle', () => {
       assert.ok(tests.includes(name), `${name} is missing`);
   });
 
+  it('has every file that one of its own imports', () => {
+    const contents = bundleContents({ tests: true });
+    const all = new Set(contents.map(({ to }) => to));
+    const own = contents.filter(({ to }) =>
+      /^(dist|lib|bench|test|scripts)\/.*(?<!\.d)\.(ts|mjs|js)$/.test(to),
+    );
+    const missing = own.flatMap(({ from, to }) =>
+      [...readFileSync(from, 'utf8').matchAll(/^(?:import|export|\} from)[^'\n]*'(\.[^']+)';$/gm)]
+        .map(([, name = '']) => path.posix.join(path.posix.dirname(to), name))
+        .filter((name) => !all.has(name))
+        .map((name) => `${to}: ${name}`),
+    );
+    assert.deepEqual(missing, []);
+  });
+
   it('is made of files that are there, once each', () => {
     const contents = bundleContents({ tests: true });
     for (const { from } of contents) assert.ok(statSync(from).isFile(), from);

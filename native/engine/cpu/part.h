@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "../memory/offload.h"
+
 namespace animatediff::cpu {
 
 /** Borrowed: the graph must outlive it. Names are those of scripts/graphs; an unknown one throws. */
@@ -22,7 +24,7 @@ class Part {
 
   [[nodiscard]] Part operator[](const std::string& name) const { return Part(object_->getAttr(name)); }
 
-  [[nodiscard]] at::Tensor tensor(const std::string& name) const { return object_->getAttr(name).toTensor(); }
+  [[nodiscard]] at::Tensor tensor(const std::string& name) const { return fetched(object_->getAttr(name).toTensor()); }
 
   [[nodiscard]] std::optional<at::Tensor> optional(const std::string& name) const {
     return has(name) ? std::optional(tensor(name)) : std::nullopt;

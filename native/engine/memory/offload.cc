@@ -13,12 +13,7 @@ thread_local std::optional<c10::Device> current;
 
 constexpr const char* kFetch = "animatediff::fetch";
 
-void fetch(torch::jit::Stack& stack) {
-  at::Tensor parameter = torch::jit::pop(stack).toTensor();
-  // The memory of the copy is used again when it is dropped; the stream keeps its uses in order.
-  if (current.has_value() && parameter.device() != *current) parameter = parameter.to(*current, true);
-  torch::jit::push(stack, std::move(parameter));
-}
+void fetch(torch::jit::Stack& stack) { torch::jit::push(stack, fetched(torch::jit::pop(stack).toTensor())); }
 
 void register_operator() {
   static const bool registered = [] {
@@ -51,6 +46,12 @@ void rewrite(torch::jit::Function& function) {
 }
 
 }  // namespace
+
+at::Tensor fetched(const at::Tensor& parameter) {
+  if (!current.has_value() || parameter.device() == *current) return parameter;
+  // The memory of the copy is used again when it is dropped; the stream keeps its uses in order.
+  return parameter.to(*current, true);
+}
 
 void fetch_parameters_on_use(const torch::jit::Module& network) {
   register_operator();

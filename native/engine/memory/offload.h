@@ -1,6 +1,7 @@
 // Networks whose parameters need not lie where they run.
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 #include <torch/csrc/jit/api/module.h>
 
@@ -13,6 +14,9 @@ namespace animatediff {
  * Parameters that lie there already are used as they are. Must come before the first call.
  */
 void fetch_parameters_on_use(const torch::jit::Module& network);
+
+/** A parameter on the device of the call: what operators that read modules themselves must use. */
+at::Tensor fetched(const at::Tensor& parameter);
 
 /** While one lives, networks on this thread run on `device`. */
 class DeviceOfCall {

@@ -24,7 +24,7 @@ struct Pipeline {
 /** What the memory plan of a request is made from; AD_INVALID_ARGUMENT for a shape that there cannot be. */
 Workload workload(const ad_request& request);
 NetworkSizes sizes(const Pipeline& pipeline);
-DeviceMemory memory_of(const Pipeline& pipeline, const ad_request& request);
+DeviceMemory memory_of(const Pipeline& pipeline, const ad_request& request, const NetworkSizes& sizes);
 
 /**
  * See ad_engine_generate. A stage that runs out of memory makes the plan smaller, with a notice, and goes on where it

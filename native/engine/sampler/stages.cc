@@ -67,10 +67,11 @@ NetworkSizes sizes(const Pipeline& pipeline) {
           .decoder_element = static_cast<int64_t>(c10::elementSize(pipeline.vae_decoder.dtype()))};
 }
 
-DeviceMemory memory_of(const Pipeline& pipeline, const ad_request& request) {
-  const std::array networks{&pipeline.text_encoder, &pipeline.unet, &pipeline.vae_decoder};
+DeviceMemory memory_of(const Pipeline& pipeline, const ad_request& request, const NetworkSizes& sizes) {
+  const std::array networks{std::pair{&pipeline.text_encoder, sizes.text_encoder},
+                            std::pair{&pipeline.unet, sizes.unet}, std::pair{&pipeline.vae_decoder, sizes.vae_decoder}};
   uint64_t resident = 0;
-  for (const Graph* const network : networks) resident += network->place() == pipeline.device ? network->bytes() : 0;
+  for (const auto& [network, bytes] : networks) resident += network->place() == pipeline.device ? bytes : 0;
   const bool is_host = pipeline.device.is_cpu();
   uint64_t free_bytes = is_host ? request.host_free : free_device_bytes(pipeline.device);
   if (is_host) {
@@ -94,7 +95,8 @@ void Stages::place(ad_role running) const {
 }
 
 void Stages::shrink(ad_role running, const std::string& reason) {
-  const DeviceMemory memory = memory_of(pipeline_, request_);
+  const NetworkSizes networks = sizes(pipeline_);
+  const DeviceMemory memory = memory_of(pipeline_, request_, networks);
   const Workload work = workload(request_);
   const bool smaller = running == AD_VAE_DECODER ? shrink_decoding(plan_, memory)
                        : running == AD_UNET      ? shrink_sampling(plan_, memory)
@@ -102,8 +104,7 @@ void Stages::shrink(ad_role running, const std::string& reason) {
   const std::string what = std::string("Out of memory while ") + activity(running);
   if (!smaller) {
     throw EngineError(AD_OUT_OF_MEMORY,
-                      what + ", with the smallest pieces. " + describe_what_fits(work, sizes(pipeline_), memory),
-                      reason);
+                      what + ", with the smallest pieces. " + describe_what_fits(work, networks, memory), reason);
   }
   callbacks_.notice("memory-retry",
                     (what + "; going on in smaller pieces: " + describe_plan(plan_, work) + ".").c_str());
