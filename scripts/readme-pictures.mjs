@@ -21,8 +21,6 @@ const ROWS = [
   { label: 'base model', flags: [] },
   { label: 'personalised: neon', flags: ['--style', 'neon'] },
   { label: 'LoRA: crayon', flags: ['--style', 'crayon'] },
-  { label: 'MotionLoRA: zoom in', flags: ['--camera', 'zoom-in'] },
-  { label: 'MotionLoRA: pan left', flags: ['--camera', 'pan-left'] },
 ];
 /** Pixels that the grid leaves around each clip. */
 const GAP = 2;
