@@ -28,18 +28,18 @@ std::string last_error() {
 }
 
 /**
- * While this lives, a GNU OpenMP runtime that is opened learns that its threads shall sleep at barriers at once instead
- * of spinning: with other work on the machine spinning made sampling three to four times slower (bench/NOTES.md).
- * What the user set in the environment is respected.
+ * While this lives, a GNU OpenMP runtime that is opened learns that its threads shall spin at barriers for some 60
+ * microseconds, then sleep: its default is milliseconds, which is three to four times slower with other work on the
+ * machine, and to sleep at once costs small models a quarter (bench/NOTES.md). What the user set is respected.
  */
-class WithoutSpinning {
+class WithBriefSpinning {
  public:
-  WithoutSpinning() : active_(::getenv("OMP_WAIT_POLICY") == nullptr && ::getenv(kVariable) == nullptr) {
-    if (active_) ::setenv(kVariable, "0", 0);
+  WithBriefSpinning() : active_(::getenv("OMP_WAIT_POLICY") == nullptr && ::getenv(kVariable) == nullptr) {
+    if (active_) ::setenv(kVariable, "3000", 0);
   }
-  WithoutSpinning(const WithoutSpinning&) = delete;
-  WithoutSpinning& operator=(const WithoutSpinning&) = delete;
-  ~WithoutSpinning() {
+  WithBriefSpinning(const WithBriefSpinning&) = delete;
+  WithBriefSpinning& operator=(const WithBriefSpinning&) = delete;
+  ~WithBriefSpinning() {
     if (active_) ::unsetenv(kVariable);
   }
 
@@ -78,7 +78,7 @@ bool resolve_all(void* handle, EngineApi& api) {
 
 std::optional<std::string> open_first(const std::vector<std::string>& libraries, const std::string& engine,
                                       Process& state) {
-  const WithoutSpinning calm;
+  const WithBriefSpinning spinning;
   for (const std::string& library : libraries) {
     if (::dlopen(library.c_str(), RTLD_LAZY | RTLD_GLOBAL) == nullptr) return last_error();
   }
