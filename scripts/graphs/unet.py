@@ -183,9 +183,7 @@ class MidBlock(nn.Module):
 class UpBlock(nn.Module):
     """Layers of one resolution on the way up; each takes one skip from the end of the list."""
 
-    def __init__(
-        self, inputs: list[int], width: int, config: UNetConfig, attention: bool, motion: bool
-    ):
+    def __init__(self, inputs: list[int], width: int, config: UNetConfig, attention: bool, motion: bool):
         super().__init__()
         count = len(inputs)
         temb = 4 * config.widths[0]
