@@ -1,15 +1,15 @@
 /**
  * What the approximations of `generate` cost and save on the demo model:
  *
- *   node --import tsx bench/approximations.ts [--clips 6]
+ *   node --import tsx scripts/eval-demo/approximations.ts [--clips 6]
  *
  * Peak signal-to-noise ratio of the frames against the exact run of the same seeds, and seconds of a clip as a ratio to
  * the exact one in the same round. `npm run eval:demo -- --deep-cache 3` tells what the judge says of them.
  */
 import { parseArgs } from 'node:util';
-import type { GenerateOptions } from '../lib/index.ts';
-import { caption, selectTasks } from '../scripts/eval-demo/captions.ts';
-import { openModel, readModel } from '../scripts/eval-demo/model.ts';
+import type { GenerateOptions } from '../../lib/index.ts';
+import { caption, selectTasks } from './captions.ts';
+import { openModel, readModel } from './model.ts';
 
 type Approximation = Pick<GenerateOptions, 'guidanceEnd' | 'deepCache'>;
 
