@@ -22,7 +22,7 @@ const PROMPTS = 12;
 /** The first ones, which the broken models get too. */
 const FEW = 3;
 /**
- * Percent of so few clips; the goals themselves need more of them. Motion is right in 71 % of clips
+ * Percent of so few clips; the goals themselves need more of them. Motion is right in 73 % of clips
  * (models/demo/README.md), by chance in 10 to 17 %.
  */
 const LEAST: Goals = { colour: 75, background: 75, shape: 75, motion: 50, smooth: 75 };
