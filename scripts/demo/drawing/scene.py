@@ -8,6 +8,9 @@ import numpy as np
 from .motions import Variation
 from .names import BACKGROUNDS, combinations
 
+TURNING = ("bouncing", "spinning", "circling")
+"""Motions whose frames all go another way: learned last, so that training shows them twice as often."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -25,7 +28,8 @@ class Scene:
 
 @cache
 def pool(held_out: bool) -> tuple[tuple[str, str, str], ...]:
-    return tuple(combinations(held_out))
+    choices = combinations(held_out)
+    return tuple(choices if held_out else [*choices, *(c for c in choices if c[2] in TURNING)])
 
 
 def random_scene(generator: np.random.Generator, held_out: bool = False) -> Scene:
