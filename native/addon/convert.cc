@@ -198,6 +198,7 @@ void read_request(const Napi::Object& object, RequestStorage& storage) {
   request.norm_over_frames = flag(object, "normOverFrames");
   request.motion_norm_over_frames = flag(object, "motionNormOverFrames");
   request.preview = flag(object, "preview");
+  request.deliver_frames = flag(object, "deliverFrames");
   request.keep_floats = flag(object, "keepFloats");
   request.host_free = static_cast<uint64_t>(object.Get("hostFree").ToNumber().Int64Value());
   request.seeds = storage.seeds.data();

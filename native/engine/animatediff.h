@@ -18,7 +18,7 @@ extern "C" {
 #define AD_API __attribute__((visibility("default")))
 
 /** Raised when a struct or function below changes; glue and engine must agree. */
-#define AD_ABI_VERSION 7
+#define AD_ABI_VERSION 8
 
 typedef enum ad_status {
   AD_OK = 0,
@@ -222,8 +222,11 @@ typedef struct ad_scheduler {
 
 typedef enum ad_phase { AD_PHASE_TEXT = 0, AD_PHASE_SAMPLE, AD_PHASE_DECODE, AD_PHASE_WEIGHTS } ad_phase;
 
-/** Reports progress. `preview`, when given, holds uint8 [frames, h, w, 3] and is valid during the call only. */
-typedef void (*ad_progress)(void* context, ad_phase phase, uint64_t done, uint64_t total, const ad_tensor* preview);
+/**
+ * Reports progress. `pictures`, when given, holds uint8 [frames, h, w, 3] and is valid during the call only: a preview
+ * in AD_PHASE_SAMPLE, the frames up to `done` that the last report had not in AD_PHASE_DECODE.
+ */
+typedef void (*ad_progress)(void* context, ad_phase phase, uint64_t done, uint64_t total, const ad_tensor* pictures);
 
 /** Something that was changed on the way and that users should know: a stable code and a sentence. */
 typedef void (*ad_notice)(void* context, const char* code, const char* message);
@@ -291,6 +294,8 @@ typedef struct ad_request {
   /** GroupNorm statistics of the motion modules over frames (diffusers). */
   int32_t motion_norm_over_frames;
   int32_t preview;
+  /** Frames come with the reports of decoding, too. */
+  int32_t deliver_frames;
   /** Also return the final latents and the decoded pictures in float32. */
   int32_t keep_floats;
   /** Bytes that the host can still give to this process; 0: not known. Read when the device is the CPU. */

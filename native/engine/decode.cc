@@ -31,6 +31,18 @@ at::Tensor decode(Graph& decoder, const at::Tensor& latents, const Callbacks& ca
   return (pixels.to(at::kFloat) / 2 + 0.5).clamp(0, 1).permute({0, 2, 3, 1});
 }
 
+// With the frames [first, done) of bytes [total, height, width, 3], if they are to be delivered.
+void report(const Callbacks& callbacks, const at::Tensor& bytes, int64_t first, int64_t done, bool deliver) {
+  const auto total = static_cast<uint64_t>(bytes.size(0));
+  if (!deliver) {
+    callbacks.progress(AD_PHASE_DECODE, static_cast<uint64_t>(done), total);
+    return;
+  }
+  const at::Tensor fresh = bytes.narrow(0, first, done - first);
+  const ad_tensor view{fresh.const_data_ptr(), AD_U8, fresh.sizes().data(), static_cast<int32_t>(fresh.dim())};
+  callbacks.progress(AD_PHASE_DECODE, static_cast<uint64_t>(done), total, &view);
+}
+
 }  // namespace
 
 void decode_clips(Graph& decoder, const at::Tensor& latents, const ad_request& request, Stages& stages,
@@ -44,6 +56,7 @@ void decode_clips(Graph& decoder, const at::Tensor& latents, const ad_request& r
   if (request.keep_floats != 0) floats = at::empty(bytes.sizes(), at::kFloat);
   for (int64_t done = 0; done < total;) {
     callbacks.check_cancelled();
+    const int64_t first = done;
     done += stages.run(AD_VAE_DECODER, [&] {
       const int64_t count = std::min(stages.plan().decode_frames, total - done);
       const at::Tensor pictures = decode(decoder, scaled.narrow(0, done, count), callbacks);
@@ -51,7 +64,7 @@ void decode_clips(Graph& decoder, const at::Tensor& latents, const ad_request& r
       if (floats.defined()) floats.narrow(0, done, count).copy_(pictures);
       return count;
     });
-    callbacks.progress(AD_PHASE_DECODE, static_cast<uint64_t>(done), static_cast<uint64_t>(total));
+    report(callbacks, bytes, first, done, request.deliver_frames != 0);
   }
   const std::vector<int64_t> shape{batch, frames, request.height, request.width, 3};
   result.add("frames", bytes.view(shape));

@@ -2,6 +2,7 @@
 
 #include "../engine/kernels/kernels.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -193,6 +194,70 @@ void attention_is_softmax_over_the_keys(const Kernels& kernels, Element type) {
   heads_attend(kernels, type, 1, 24, 64);
 }
 
+// The pixel [y, x] of one output, by the definition; zeros lie around the picture.
+double convolved(const Values& x, const Values& weight, const animatediff::Convolution3x3& layer, int64_t image,
+                 int64_t row, int64_t column, int64_t output) {
+  double total = 0;
+  for (int64_t dy = 0; dy < 3; ++dy) {
+    for (int64_t dx = 0; dx < 3; ++dx) {
+      const int64_t y = row + dy - 1;
+      const int64_t at = column + dx - 1;
+      if (y < 0 || y >= layer.height || at < 0 || at >= layer.width) continue;
+      const int64_t pixel = (image * layer.height + y) * layer.width + at;
+      for (int64_t c = 0; c < layer.inputs; ++c) {
+        total += x[pixel * layer.inputs + c] * weight[((c * 3 + dy) * 3 + dx) * layer.outputs + output];
+      }
+    }
+  }
+  return total;
+}
+
+// Sizes that tiles do not divide; blocks that the rows of a product do not.
+void winograd_is_a_convolution(const Kernels& kernels, Element type, bool with_bias, bool with_added) {
+  animatediff::Convolution3x3 layer{type, nullptr, nullptr, nullptr, nullptr, nullptr, 2, 9, 6, 48, 64};
+  const int64_t pixels = layer.images * layer.height * layer.width;
+  const Values x(type, static_cast<size_t>(pixels * layer.inputs), 21);
+  const Values weight(type, static_cast<size_t>(layer.inputs * 9 * layer.outputs), 22, 0.05F);
+  const Values added(type, static_cast<size_t>(pixels * layer.outputs), 23);
+  const std::vector<float> bias = floats(static_cast<size_t>(layer.outputs), 24);
+  Values y(type, static_cast<size_t>(pixels * layer.outputs), 25);
+  layer.x = x.at(0);
+  layer.weight = weight.at(0);
+  layer.y = y.at(0);
+  if (with_bias) layer.bias = bias.data();
+  if (with_added) layer.added = added.at(0);
+
+  const int64_t tiles = animatediff::winograd_tile_count(layer);
+  EXPECT(tiles == 12);
+  const int64_t block = 5;
+  const int64_t panels = layer.outputs / animatediff::kWinogradOutputs;
+  const int64_t panel = animatediff::kWinogradPlaces * layer.inputs * animatediff::kWinogradOutputs;
+  std::vector<float> weights(static_cast<size_t>(panels * panel));
+  std::vector<float> transformed(
+      static_cast<size_t>(animatediff::kWinogradPlaces * block * animatediff::winograd_stride(layer)));
+  std::vector<float> products(static_cast<size_t>(animatediff::kWinogradPlaces * block * layer.outputs));
+  for (int64_t i = 0; i < panels; ++i) {
+    kernels.winograd_weights(layer, i * animatediff::kWinogradOutputs, weights.data() + i * panel);
+  }
+  for (int64_t tile = 0; tile < tiles; tile += block) {
+    const int64_t count = std::min(block, tiles - tile);
+    kernels.winograd_tiles(layer, tile, count, transformed.data());
+    kernels.winograd_outputs(layer, tile, count, transformed.data(), 0, panels, weights.data(), products.data());
+  }
+  for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+    const int64_t row = pixel / layer.width % layer.height;
+    for (int64_t output = 0; output < layer.outputs; output += 7) {
+      const auto at = static_cast<size_t>(pixel * layer.outputs + output);
+      double expected =
+          convolved(x, weight, layer, pixel / layer.width / layer.height, row, pixel % layer.width, output);
+      if (with_bias) expected += bias[static_cast<size_t>(output)];
+      if (with_added) expected += added[at];
+      // Sums of the transform are some ten times as large as the result.
+      EXPECT_NEAR(y[at], expected, y.tolerance(expected) + 2e-5);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -204,6 +269,9 @@ int main() {
       layer_norm_normalises_each_row(*set.kernels, type);
       the_gate_is_the_exact_gelu(*set.kernels, type);
       attention_is_softmax_over_the_keys(*set.kernels, type);
+      for (const bool bias : {false, true}) {
+        for (const bool added : {false, true}) winograd_is_a_convolution(*set.kernels, type, bias, added);
+      }
     }
   }
   return check::finish("kernels");

@@ -13,6 +13,8 @@
 
 #include "../kernels/kernels.h"
 #include "element.h"
+#include "packing.h"
+#include "winograd.h"
 
 namespace animatediff::cpu {
 namespace {
@@ -170,10 +172,11 @@ at::Tensor convolution(const at::Tensor& x, const Part& layer, const at::Tensor&
   if (layer.integers("kernel_size").front() == 1) {
     return picture(linear(tokens(x), layer, added.defined() ? tokens(added) : added), x);
   }
-  const at::Tensor weight = layer.tensor("weight");
+  const at::Tensor weight = packed_for(layer, x);
   const Bias bias = layer.optional("bias");
   const int64_t stride = layer.integers("stride").front();
   const int64_t padding = layer.integers("padding").front();
+  if (has_winograd_order(weight)) return winograd_convolution(x, weight, bias, added);
   if (weight.is_mkldnn()) {
     if (!added.defined()) return packed_convolution(x, weight, bias, {padding, padding}, {stride, stride});
     return packed_convolution_add(x, added, weight, bias, {padding, padding}, {stride, stride});

@@ -2,6 +2,8 @@
 
 #include <ATen/core/dispatch/Dispatcher.h>
 
+#include "winograd.h"
+
 namespace animatediff::cpu {
 namespace {
 
@@ -24,7 +26,7 @@ at::Tensor pack_convolution(const at::Tensor& weight, int64_t padding, int64_t s
 
 void pack(const Part& layer) {
   const at::Tensor weight = layer.tensor("weight");
-  if (weight.is_mkldnn()) return;
+  if (weight.is_mkldnn() || has_winograd_order(weight)) return;
   if (weight.dim() == 2) {
     layer.set("weight", pack_linear(weight));
     return;
@@ -32,9 +34,24 @@ void pack(const Part& layer) {
   const int64_t padding = layer.integers("padding").front();
   const int64_t stride = layer.integers("stride").front();
   const bool pointwise = weight.size(2) == 1 && weight.size(3) == 1;
-  layer.set("weight", pointwise ? pack_linear(weight.flatten(1)) : pack_convolution(weight, padding, stride));
+  if (pointwise) layer.set("weight", pack_linear(weight.flatten(1)));
+  else if (suits_winograd(weight, stride, padding)) layer.set("weight", winograd_order(weight));
+  else layer.set("weight", pack_convolution(weight, padding, stride));
 }
 
-at::Tensor unpacked(const at::Tensor& weight) { return weight.is_mkldnn() ? weight.to_dense() : weight; }
+at::Tensor packed_for(const Part& layer, const at::Tensor& x) {
+  const at::Tensor weight = layer.tensor("weight");
+  const bool ordered = has_winograd_order(weight);
+  if (!ordered && !weight.is_mkldnn()) return weight;
+  const int64_t padding = layer.integers("padding").front();
+  const int64_t stride = layer.integers("stride").front();
+  if (!suits_winograd(weight, stride, padding) || pays(x) == ordered) return weight;
+  at::Tensor changed =
+      ordered ? pack_convolution(weight.contiguous(), padding, stride) : winograd_order(weight.to_dense());
+  layer.set("weight", changed);
+  return changed;
+}
+
+at::Tensor unpacked(const at::Tensor& weight) { return weight.is_mkldnn() ? weight.to_dense() : weight.contiguous(); }
 
 }  // namespace animatediff::cpu

@@ -1,4 +1,4 @@
-// Weights in the order in which oneDNN's kernels read them.
+// Weights in the order in which oneDNN's kernels, or the engine's own, read them.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,6 +9,12 @@ namespace animatediff::cpu {
 
 /** Replaces the weight of a Linear or Conv2d by its packed form, unless it is packed already. */
 void pack(const Part& layer);
+
+/**
+ * The weight of a packed Conv2d in the form that is the faster one for x [n, in, h, w]; the layer keeps that form. A
+ * weight that is not packed stays so.
+ */
+at::Tensor packed_for(const Part& layer, const at::Tensor& x);
 
 /** The weight in the graph's own shape [out, in, ...], row-major. Exact. */
 at::Tensor unpacked(const at::Tensor& weight);

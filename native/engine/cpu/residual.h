@@ -16,10 +16,10 @@ inline at::Tensor shortcut(const Part& block, const at::Tensor& x) {
   return block.has("conv_shortcut") ? picture(linear(tokens(x), block["conv_shortcut"]), x) : x;
 }
 
-/** GEGLU feed-forward of tokens, plus `added`. */
-inline at::Tensor feed_forward(const Part& layers, const at::Tensor& x, const at::Tensor& added) {
-  const at::Tensor hidden = gated_gelu(linear(x, layers["net"]["0"]["proj"]));
-  return linear(hidden, layers["net"]["2"], added);
-}
+/**
+ * GEGLU feed-forward of tokens, plus `added`. Many tokens go through it in parts, so that what lies in between, twelve
+ * times as wide as they are, stays in the cache.
+ */
+at::Tensor feed_forward(const Part& layers, const at::Tensor& x, const at::Tensor& added);
 
 }  // namespace animatediff::cpu

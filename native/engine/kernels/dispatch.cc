@@ -29,6 +29,15 @@ std::vector<KernelSet> runnable_kernels() {
   return sets;
 }
 
+bool has_bfloat16_tiles() {
+#ifdef ANIMATEDIFF_X86_KERNELS
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("amx-bf16") != 0;
+#else
+  return false;
+#endif
+}
+
 const KernelSet& kernel_set() {
   static const KernelSet best = runnable_kernels().front();
   return best;

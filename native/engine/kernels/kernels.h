@@ -29,6 +29,39 @@ struct PackedHead {
   int64_t count;
 };
 
+/**
+ * A convolution with a 3x3 kernel, stride 1 and padding 1. Pictures are [images, height, width, channels]; weights
+ * [inputs, 3, 3, outputs]. `inputs` divides by 16, `outputs` by 32.
+ */
+struct Convolution3x3 {
+  Element type;
+  const void* x;
+  const void* weight;
+  /** [outputs], float32, or null. */
+  const float* bias;
+  /** Added to the output, in its shape, or null. May be `y` itself. */
+  const void* added;
+  void* y;
+  int64_t images;
+  int64_t height;
+  int64_t width;
+  int64_t inputs;
+  int64_t outputs;
+};
+
+/** Outputs that one transformed panel of weights holds. */
+inline constexpr int64_t kWinogradOutputs = 32;
+/** Numbers that a tile of 4x4 pixels, or a 3x3 kernel, becomes. */
+inline constexpr int64_t kWinogradPlaces = 36;
+
+/** Tiles of 4x4 pixels that cover all pictures, those at the edges only in part. */
+constexpr int64_t winograd_tile_count(const Convolution3x3& layer) {
+  return layer.images * ((layer.height + 3) / 4) * ((layer.width + 3) / 4);
+}
+
+/** Floats from one transformed tile to the next: rows of a power of two would all want the same lines of the cache. */
+constexpr int64_t winograd_stride(const Convolution3x3& layer) { return layer.inputs + 16; }
+
 struct Kernels {
   /**
    * Adds the sums over `rows` of x - pivot and of its square to `sums` and `squares` [channels], float64. x is
@@ -58,6 +91,14 @@ struct Kernels {
   /** output = softmax(queries keys^T * scale) values for one head. */
   void (*attend)(Element type, HeadRows<const void*> queries, const PackedHead& head, int64_t width, float scale,
                  HeadRows<void*> output, void* scratch);
+
+  /** Transformed weights of the 32 outputs from `first_output`, a panel: [36, inputs, 32]. */
+  void (*winograd_weights)(const Convolution3x3& layer, int64_t first_output, float* transformed);
+  /** Transformed pixels around `count` tiles: [36, count, winograd_stride]. */
+  void (*winograd_tiles)(const Convolution3x3& layer, int64_t first_tile, int64_t count, float* transformed);
+  /** Writes the outputs of some panels for these tiles; `products` is scratch memory [36, panels, count, 32]. */
+  void (*winograd_outputs)(const Convolution3x3& layer, int64_t first_tile, int64_t count, const float* tiles,
+                           int64_t first_output, int64_t panels, const float* weights, float* products);
 };
 
 /** The kernels of one instruction set. */
@@ -67,6 +108,9 @@ struct KernelSet {
   /** Whether the processor multiplies bfloat16 itself; without that float32 is faster. */
   bool multiplies_bfloat16;
 };
+
+/** Whether the processor has AMX, which multiplies tiles of bfloat16 sixteen times as fast as vectors of float32. */
+bool has_bfloat16_tiles();
 
 /** What this processor can run, best first. */
 std::vector<KernelSet> runnable_kernels();

@@ -2,11 +2,12 @@
 #include "activation.h"
 #include "attention.h"
 #include "norm.h"
+#include "winograd.h"
 
 namespace animatediff::ANIMATEDIFF_KERNELS {
 
 extern const Kernels table;
-const Kernels table{moments,   scale_rows,  layer_norm,     gated_gelu, packed_bytes,
-                    pack_keys, pack_values, attend_scratch, attend};
+const Kernels table{moments,     scale_rows,     layer_norm, gated_gelu,       packed_bytes,   pack_keys,
+                    pack_values, attend_scratch, attend,     winograd_weights, winograd_tiles, winograd_outputs};
 
 }  // namespace animatediff::ANIMATEDIFF_KERNELS

@@ -1,0 +1,35 @@
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty_like.h>
+
+#include <algorithm>
+
+#include "residual.h"
+
+namespace animatediff::cpu {
+namespace {
+
+// Tokens of one thread at once; bench/NOTES.md has the measurement.
+constexpr int64_t kTokens = 512;
+
+at::Tensor part_of(const Part& layers, const at::Tensor& x, const at::Tensor& added) {
+  const at::Tensor hidden = gated_gelu(linear(x, layers["net"]["0"]["proj"]));
+  return linear(hidden, layers["net"]["2"], added);
+}
+
+}  // namespace
+
+at::Tensor feed_forward(const Part& layers, const at::Tensor& x, const at::Tensor& added) {
+  const int64_t count = x.size(0) * x.size(1);
+  const int64_t most = kTokens * at::get_num_threads();
+  if (count <= most) return part_of(layers, x, added);
+  const at::Tensor from = x.view({1, count, x.size(2)});
+  const at::Tensor residual = added.reshape(from.sizes());
+  at::Tensor y = at::empty_like(from);
+  for (int64_t first = 0; first < count; first += most) {
+    const int64_t tokens = std::min(most, count - first);
+    y.narrow(1, first, tokens).copy_(part_of(layers, from.narrow(1, first, tokens), residual.narrow(1, first, tokens)));
+  }
+  return y.view(x.sizes());
+}
+
+}  // namespace animatediff::cpu

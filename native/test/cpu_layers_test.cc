@@ -1,0 +1,150 @@
+// Layers of the CPU in sizes that the small models of the other tests do not reach, against LibTorch's in float64.
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Generator.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/randn.h>
+#include <torch/script.h>
+
+#include <string>
+
+#include "../engine/cpu/layers.h"
+#include "../engine/cpu/packing.h"
+#include "../engine/cpu/residual.h"
+#include "../engine/cpu/winograd.h"
+#include "check.h"
+
+namespace cpu = animatediff::cpu;
+
+namespace {
+
+at::Tensor wide(const at::Tensor& x) { return x.to(at::kDouble); }
+
+double error(const at::Tensor& actual, const at::Tensor& expected) {
+  return (wide(actual) - expected).abs().max().item<double>();
+}
+
+// Rounding of the result, and of sums that are some ten times as large.
+double tolerance(at::ScalarType type, const at::Tensor& expected) {
+  return (type == at::kBFloat16 ? 1.0 / 256 : 3e-5) * expected.abs().max().item<double>();
+}
+
+at::Tensor picture(int64_t images, int64_t channels, int64_t height, int64_t width, at::ScalarType type) {
+  return at::randn({images, channels, height, width}).to(type).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+torch::jit::Module layer(const std::string& name, const at::Tensor& weight, const at::Tensor& bias) {
+  torch::jit::Module module(c10::QualifiedName("__torch__.test." + name));
+  module.register_parameter("weight", weight, false);
+  module.register_parameter("bias", bias, false);
+  return module;
+}
+
+torch::jit::Module convolution(const std::string& name, const at::Tensor& weight, const at::Tensor& bias,
+                               int64_t stride) {
+  torch::jit::Module module = layer(name, weight, bias);
+  const auto pair = [&](const char* key, int64_t value) {
+    const auto type = c10::TupleType::create({c10::IntType::get(), c10::IntType::get()});
+    module.register_attribute(key, type, c10::ivalue::Tuple::create(value, value));
+  };
+  pair("kernel_size", weight.size(2));
+  pair("stride", stride);
+  pair("padding", weight.size(2) / 2);
+  return module;
+}
+
+// Parts of the outputs at a time (1280), panels that four do not divide (160), edges that tiles do not.
+void convolutions_agree(at::ScalarType type) {
+  const struct {
+    int64_t images, inputs, outputs, height, width;
+  } shapes[] = {{7, 128, 160, 13, 22}, {32, 1280, 1280, 4, 4}, {1, 192, 128, 64, 40}};
+  int number = 0;
+  for (const auto& shape : shapes) {
+    const at::Tensor x = picture(shape.images, shape.inputs, shape.height, shape.width, type);
+    const at::Tensor weight = (at::randn({shape.outputs, shape.inputs, 3, 3}) / 100).to(type);
+    const at::Tensor bias = at::randn({shape.outputs}).to(type);
+    const at::Tensor added = picture(shape.images, shape.outputs, shape.height, shape.width, type);
+    const at::Tensor expected = at::conv2d(wide(x), wide(weight), wide(bias), 1, 1);
+    const torch::jit::Module module =
+        convolution("C" + std::to_string(number++) + c10::toString(type), weight, bias, 1);
+    const cpu::Part part(module._ivalue());
+    cpu::pack(part);
+    EXPECT(cpu::has_winograd_order(part.tensor("weight")));
+    EXPECT(at::equal(cpu::unpacked(part.tensor("weight")), weight));
+    const at::Tensor plain = cpu::convolution(x, part, {});
+    EXPECT(plain.scalar_type() == type && plain.is_contiguous(at::MemoryFormat::ChannelsLast));
+    EXPECT_NEAR(error(plain, expected), 0, tolerance(type, expected));
+    EXPECT_NEAR(error(cpu::convolution(x, part, added), expected + wide(added)), 0, 2 * tolerance(type, expected));
+  }
+}
+
+// A small picture has the weight packed for oneDNN, a large one again for Winograd; always the same weight.
+void weights_follow_the_size_of_pictures(at::ScalarType type) {
+  const at::Tensor weight = (at::randn({128, 128, 3, 3}) / 100).to(type);
+  const at::Tensor bias = at::randn({128}).to(type);
+  const torch::jit::Module module = convolution(std::string("F") + c10::toString(type), weight, bias, 1);
+  const cpu::Part part(module._ivalue());
+  cpu::pack(part);
+  for (const int64_t side : {64, 8, 64, 16}) {
+    const at::Tensor x = picture(1, 128, side, side, type);
+    const at::Tensor expected = at::conv2d(wide(x), wide(weight), wide(bias), 1, 1);
+    EXPECT_NEAR(error(cpu::convolution(x, part, {}), expected), 0, tolerance(type, expected));
+    EXPECT(cpu::has_winograd_order(part.tensor("weight")) == (side == 64));
+    EXPECT(at::equal(cpu::unpacked(part.tensor("weight")), weight));
+  }
+}
+
+void other_convolutions_stay_direct() {
+  for (const auto& [outputs, kernel, stride] : {std::tuple{4, 3, 1}, std::tuple{128, 3, 2}, std::tuple{128, 1, 1}}) {
+    const at::Tensor weight = at::randn({outputs, 128, kernel, kernel});
+    const torch::jit::Module module =
+        convolution("D" + std::to_string(outputs * 100 + kernel * 10 + stride), weight, at::randn({outputs}), stride);
+    const cpu::Part part(module._ivalue());
+    cpu::pack(part);
+    EXPECT(part.tensor("weight").is_mkldnn());
+  }
+}
+
+// More tokens than one part holds, and not a multiple of it.
+void feed_forward_is_the_same_in_parts(at::ScalarType type) {
+  const int64_t width = 32;
+  const at::Tensor up = (at::randn({8 * width, width}) / 6).to(type);
+  const at::Tensor up_bias = at::randn({8 * width}).to(type);
+  const at::Tensor down = (at::randn({width, 4 * width}) / 11).to(type);
+  const at::Tensor down_bias = at::randn({width}).to(type);
+  const std::string suffix = c10::toString(type);
+  torch::jit::Module gate(c10::QualifiedName("__torch__.test.Gate" + suffix));
+  gate.register_module("proj", layer("Up" + suffix, up, up_bias));
+  torch::jit::Module net(c10::QualifiedName("__torch__.test.Net" + suffix));
+  net.register_module("0", gate);
+  net.register_module("2", layer("Down" + suffix, down, down_bias));
+  torch::jit::Module layers(c10::QualifiedName("__torch__.test.Layers" + suffix));
+  layers.register_module("net", net);
+  const cpu::Part part(layers._ivalue());
+  cpu::pack(part["net"]["0"]["proj"]);
+  cpu::pack(part["net"]["2"]);
+  const int64_t tokens = 1111 * at::get_num_threads();
+  const at::Tensor x = at::randn({2, tokens, width}).to(type);
+  const at::Tensor added = at::randn({2, tokens, width}).to(type);
+  const auto halves = at::linear(wide(x), wide(up), wide(up_bias)).chunk(2, 2);
+  const at::Tensor expected = at::linear(halves[0] * at::gelu(halves[1]), wide(down), wide(down_bias)) + wide(added);
+  const at::Tensor y = cpu::feed_forward(part, x, added);
+  EXPECT(y.sizes() == x.sizes());
+  EXPECT_NEAR(error(y, expected), 0, (type == at::kBFloat16 ? 4 : 1) * tolerance(type, expected));
+}
+
+}  // namespace
+
+int main() {
+  at::manual_seed(1);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    convolutions_agree(type);
+    weights_follow_the_size_of_pictures(type);
+    feed_forward_is_the_same_in_parts(type);
+  }
+  other_convolutions_stay_direct();
+  return check::finish("cpu layers");
+}
