@@ -84,7 +84,7 @@ async function makeClip(
   await waitForQuiet(job.patience);
   const began = now();
   const { value: clips, sample } = await measure(() =>
-    model.engine.generate({ ...native, keepFloats: job.keep }, (phase, done) => {
+    model.engine.generate({ ...native, keepFloats: job.keep, deliverFrames: true }, (phase, done) => {
       const name = NATIVE_PHASES[phase];
       if (done > 0 && (name === 'sample' || name === 'decode')) marks[name].push(now());
     }),

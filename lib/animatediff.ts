@@ -10,7 +10,7 @@ import { resolveLoadSources } from './hub/load-sources.ts';
 import { bindRole, type EngineDtype, type LoadedModel, loadModel, refill } from './load.ts';
 import { readLoras } from './load-options.ts';
 import { type MotionFacts, type SamplingDefaults, samplingDefaults } from './motion-sampling.ts';
-import { NATIVE_PHASES, type NativeClips, type NativeMemory, type NativeProgress } from './native.ts';
+import type { NativeClips, NativeMemory, NativeProgress } from './native.ts';
 import {
   type AppliedLora,
   type BakeLayout,
@@ -19,7 +19,6 @@ import {
   type Compat,
   ENGINE_DTYPES,
   type GenerateOptions,
-  type GenerateProgress,
   type LoadOptions,
   type LoraOptions,
   type Notice,
@@ -28,6 +27,7 @@ import {
 } from './options.ts';
 import { requireWritable } from './output/write.ts';
 import { software } from './package-info.ts';
+import { reporter } from './reports.ts';
 import { type BuiltRequest, buildRequest, type RequestParameters } from './request.ts';
 import { Turns } from './turns.ts';
 import {
@@ -199,11 +199,15 @@ export class AnimateDiff implements AsyncDisposable {
   async generate(options: GenerateOptions): Promise<Clip | Clip[]> {
     this.#requireOpen();
     const request = buildRequest(options, this.#model);
-    const onProgress = requireFunction('onProgress', options.onProgress);
+    const report = reporter(
+      requireFunction('onProgress', options.onProgress),
+      requireFunction('onFrame', options.onFrame),
+      request.native.frames,
+    );
     for (const notice of request.notices) this.#notify(notice);
     const signal = requireSignal(options.signal);
     const clips = await this.#turns.run(
-      () => this.#whileOpen(() => this.#run(request, signal, onProgress)),
+      () => this.#whileOpen(() => this.#run(request, signal, report)),
       signal,
     );
     return Array.isArray(options.prompt) ? clips : (clips[0] as Clip);
@@ -319,20 +323,17 @@ export class AnimateDiff implements AsyncDisposable {
   async #run(
     request: BuiltRequest,
     signal: AbortSignal | undefined,
-    onProgress: GenerateOptions['onProgress'],
+    report: NativeProgress | undefined,
   ): Promise<Clip[]> {
     this.#adapters.requireWhole();
     const { engine } = this.#model;
     const result = await engineCall(engine, signal, (guard) => {
-      const report: NativeProgress | undefined =
-        onProgress &&
-        guard((phase, step, steps, preview) => {
-          if (this.closed) return;
-          onProgress({ phase: NATIVE_PHASES[phase] as GenerateProgress['phase'], step, steps, preview });
-        });
       return engine.generate(
         { ...request.native, hostFree: process.availableMemory() },
-        report,
+        report &&
+          guard((...values) => {
+            if (!this.closed) report(...values);
+          }),
         guard((code, message) => this.#notify({ code, message })),
       );
     });

@@ -80,6 +80,8 @@ export interface NativeRequest {
   readonly normOverFrames: boolean;
   readonly motionNormOverFrames: boolean;
   readonly preview: boolean;
+  /** Frames come with the reports of decoding, too. */
+  readonly deliverFrames?: boolean;
   readonly keepFloats: boolean;
   /** Bytes that the host can still give to this process; absent where that does not matter. */
   readonly hostFree?: number;
@@ -103,12 +105,15 @@ export interface NativeClips {
 /** Phases in the order of `ad_phase`. */
 export const NATIVE_PHASES = ['text', 'sample', 'decode', 'weights'] as const;
 
-/** Called on the JavaScript thread; must not throw. */
+/**
+ * Called on the JavaScript thread; must not throw. Pictures are a preview while sampling, and frames up to number
+ * `done` while decoding.
+ */
 export type NativeProgress = (
   phase: number,
   done: number,
   total: number,
-  preview?: { data: Uint8Array; frames: number; height: number; width: number },
+  pictures?: { data: Uint8Array; frames: number; height: number; width: number },
 ) => void;
 
 /** Called on the JavaScript thread with a stable code and a sentence; must not throw. */

@@ -291,6 +291,18 @@ export interface Preview {
   readonly frames: number;
 }
 
+/** One finished frame of a clip whose later frames are still being decoded. */
+export interface DecodedFrame {
+  /** Number of the clip in the batch, from 0. */
+  readonly clip: number;
+  /** Number of the frame in its clip, from 0. */
+  readonly frame: number;
+  /** RGB bytes, row by row: those that the clip will have. A copy. */
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
 export interface GenerateProgress {
   readonly phase: 'text' | 'sample' | 'decode';
   /** Steps done and in total (`sample`), or frames done and in total (`decode`). */
@@ -371,6 +383,11 @@ export interface GenerateOptions {
   readonly seed?: Seed | readonly Seed[];
   /** Ask for a preview with each sampling step. Default false. */
   readonly preview?: boolean;
+  /**
+   * Called with each frame as soon as it is decoded, in order, clip after clip, before the promise resolves. Not called
+   * again after an abort.
+   */
+  readonly onFrame?: (frame: DecodedFrame) => void;
   /** Aborts within one sampling step; the promise rejects with `signal.reason`. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: GenerateProgress) => void;

@@ -84,6 +84,7 @@ const KEYS: readonly (keyof GenerateOptions)[] = [
   'preview',
   'signal',
   'onProgress',
+  'onFrame',
 ];
 
 /** Largest side in pixels; beyond it the token count of spatial attention has no practical use. */
@@ -222,6 +223,7 @@ export function buildRequest(options: GenerateOptions, context: RequestContext):
     normOverFrames: compat === 'original' && context.motion?.version === 'v1',
     motionNormOverFrames: compat === 'diffusers',
     preview: requireBoolean('preview', options.preview ?? false),
+    deliverFrames: options.onFrame !== undefined,
     keepFloats: false,
   };
   const clips = prompts.map((prompt, index) => ({

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { AnimateDiff } from '../../lib/animatediff.ts';
-import type { GenerateOptions, GenerateProgress } from '../../lib/options.ts';
+import type { DecodedFrame, GenerateOptions, GenerateProgress } from '../../lib/options.ts';
 import { loadTiny, SMALL } from '../support/pipeline.ts';
 
 describe('generate', () => {
@@ -48,6 +48,38 @@ describe('generate', () => {
       pipe.generate({ ...SMALL, negativePrompt, guidanceScale });
     assert.notDeepEqual((await run('', 7.5)).data, (await run('rain', 7.5)).data);
     assert.deepEqual((await run('', 1)).data, (await run('rain', 1)).data);
+  });
+
+  it('delivers frames while later ones are decoded, with the bytes of the clips', async () => {
+    const frames: DecodedFrame[] = [];
+    const order: string[] = [];
+    const clips = await pipe.generate({
+      ...SMALL,
+      prompt: ['a cat', 'a dog'],
+      onFrame: (frame) => {
+        frames.push(frame);
+        order.push(`${frame.clip}/${frame.frame}`);
+      },
+      onProgress: ({ phase, step }) => phase === 'decode' && order.push(`done ${step}`),
+    });
+    assert.deepEqual(order, [
+      ...['0/0', 'done 1', '0/1', 'done 2', '0/2', 'done 3', '0/3', 'done 4'],
+      ...['1/0', 'done 5', '1/1', 'done 6', '1/2', 'done 7', '1/3', 'done 8'],
+    ]);
+    for (const { clip, frame, data, width, height } of frames) {
+      assert.deepEqual([width, height], [clips[clip]?.width, clips[clip]?.height]);
+      assert.deepEqual(data, clips[clip]?.frame(frame));
+    }
+  });
+
+  it('ends the call with what a listener to frames throws, and works on', async () => {
+    const reason = new Error('enough');
+    const onFrame = () => {
+      throw reason;
+    };
+    await assert.rejects(pipe.generate({ ...SMALL, onFrame }), reason);
+    assert.equal((await pipe.generate(SMALL)).frameCount, 4);
+    await assert.rejects(pipe.generate({ ...SMALL, onFrame: 1 as never }), { code: 'ERR_INVALID_ARGUMENT' });
   });
 
   it('reports steps and frames in order, with previews of every frame when asked', async () => {
