@@ -12,7 +12,7 @@ from graphs.families import DEMO, Family, TextConfig, UNetConfig, VaeConfig
 @dataclass(frozen=True)
 class Stage:
     """One stage. `scenes` of them are drawn; a scene is one picture, or one clip where motion is trained
-    (`words` and `polish` take theirs from the clips of `motion`).
+    (`words` and `polish` take theirs from the clips of `motion`, and `views` most of them).
 
     `matrix_rate` is Muon's rate for matrices and `learning_rate` AdamW's for the rest; 0: AdamW for all.
     """
@@ -39,12 +39,14 @@ class Recipe:
     still: Stage
     words: Stage
     polish: Stage
+    views: Stage
     motion: Stage
     personalised: Stage
     lora: Stage
     motion_lora: Stage
     seed: int = 20260
     lora_rank: int = 4
+    motion_lora_rank: int = 8
     personalised_rank: int = 16
     empty_captions: float = 0.1
     sheet_prompts: int = 10
@@ -86,6 +88,7 @@ RECIPES: dict[str, Recipe] = {
         still=Stage(steps=3600, batch=48, scenes=32000, learning_rate=2e-3, matrix_rate=0.02),
         words=Stage(steps=700, batch=48, scenes=0, learning_rate=1e-3, matrix_rate=0.01, warmup=30),
         polish=Stage(steps=800, batch=48, scenes=0, learning_rate=5e-4, matrix_rate=0.005, warmup=30),
+        views=Stage(steps=600, batch=48, scenes=3000, learning_rate=5e-4, matrix_rate=0.005, warmup=30),
         motion=Stage(steps=2200, batch=4, scenes=4000, learning_rate=1e-3, matrix_rate=0.015),
         personalised=Stage(steps=1600, batch=48, scenes=5000, learning_rate=3e-3),
         lora=Stage(steps=800, batch=48, scenes=5000, learning_rate=3e-3),
@@ -97,6 +100,7 @@ RECIPES: dict[str, Recipe] = {
         still=Stage(steps=12000, batch=384, scenes=200000, learning_rate=2e-3, matrix_rate=0.02, bf16=True),
         words=Stage(steps=2000, batch=384, scenes=0, learning_rate=1e-3, matrix_rate=0.01, bf16=True),
         polish=Stage(steps=2000, batch=384, scenes=0, learning_rate=5e-4, matrix_rate=0.005, bf16=True),
+        views=Stage(steps=2000, batch=384, scenes=20000, learning_rate=5e-4, matrix_rate=0.005, bf16=True),
         motion=Stage(steps=6000, batch=24, scenes=16000, learning_rate=1e-3, matrix_rate=0.015, bf16=True),
         personalised=Stage(steps=1500, batch=256, scenes=30000, learning_rate=2e-3, bf16=True),
         lora=Stage(steps=1500, batch=256, scenes=30000, learning_rate=2e-3, bf16=True),
@@ -108,6 +112,7 @@ RECIPES: dict[str, Recipe] = {
         still=short(8, 8, 5e-3),
         words=replace(short(6, 8, 1e-3), matrix_rate=0.002),
         polish=replace(short(6, 8, 1e-3), matrix_rate=0.002),
+        views=replace(short(6, 8, 1e-3), matrix_rate=0.002),
         motion=short(6, 2, 5e-3),
         personalised=short(6, 8, 2e-2),
         lora=short(6, 8, 2e-2),

@@ -36,7 +36,7 @@ def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def base(folder: Path) -> dict[str, Tensor]:
     """VAE, text encoder and UNet in one LDM checkpoint."""
     vae = load_file(weights_path(folder, "vae"))
-    still = load_file(weights_path(folder, "polish"))
+    still = load_file(weights_path(folder, "views"))
     networks = part(vae, "encoder.") | part(vae, "decoder.")
     return ldm_unet(part(still, "unet.")) | ldm_vae(networks) | ldm_text(part(still, "text."))
 

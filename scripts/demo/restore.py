@@ -25,7 +25,7 @@ from demo.model import Denoiser, Vae, is_motion  # noqa: E402
 from demo.stages.motion import START  # noqa: E402
 from demo.weights import save_weights  # noqa: E402
 
-BASE_STAGES = {"still", "words", "polish"}
+BASE_STAGES = {"still", "words", "polish", "views"}
 Layout = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
@@ -68,7 +68,7 @@ def restore(models: Path, out: Path, stages: Sequence[str], family: Family = REC
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Published files back into the weights of their stages.")
-    parser.add_argument("stages", nargs="*", metavar="STAGE", default=["vae", "polish"])
+    parser.add_argument("stages", nargs="*", metavar="STAGE", default=["vae", "views"])
     parser.add_argument("--models", type=Path, default=Path("models/demo"))
     parser.add_argument("--out", type=Path, default=Path("build/demo"))
     options = parser.parse_args()

@@ -217,10 +217,10 @@ class Stages(unittest.TestCase):
     def test_motion_reduces_the_loss_on_clips_and_leaves_the_rest_alone(self) -> None:
         recipe = RECIPES["test"]
         clips = self.store(Source(recipe.seed + 3, recipe.motion.scenes, frames=FRAMES))
-        without, with_motion = self.denoiser("polish", True), self.denoiser("motion", True)
+        without, with_motion = self.denoiser("views", True), self.denoiser("motion", True)
         self.assertLess(self.loss_of(with_motion, clips), self.loss_of(without, clips) - 0.005)
         trained = load_file(weights_path(self.run_all.folder, "motion"))
-        for name, tensor in load_file(weights_path(self.run_all.folder, "polish")).items():
+        for name, tensor in load_file(weights_path(self.run_all.folder, "views")).items():
             self.assertTrue(torch.equal(trained[name], tensor), name)
 
     def test_heads_drive_the_features_of_different_motions_apart(self) -> None:
@@ -243,7 +243,7 @@ class Stages(unittest.TestCase):
     def test_personalised_reduces_the_loss_on_its_style(self) -> None:
         recipe = RECIPES["test"]
         neon = self.store(Source(recipe.seed + 4, recipe.personalised.scenes, style="neon"))
-        before, after = self.denoiser("polish", False), self.denoiser("personalised", False)
+        before, after = self.denoiser("views", False), self.denoiser("personalised", False)
         self.assertLess(self.loss_of(after, neon), self.loss_of(before, neon) - 0.005)
 
     def test_a_resumed_run_gives_the_same_bits(self) -> None:
@@ -307,8 +307,8 @@ class Exports(unittest.TestCase):
                 ],
                 f"{kohya}_attn2_to_k.alpha": [],
             },
-            "zoom-in": {f"{attention}.processor.to_out_lora.up.weight": [8, 4]},
-            "pan-left": {f"{attention}.processor.to_q_lora.down.weight": [4, 8]},
+            "zoom-in": {f"{attention}.processor.to_out_lora.up.weight": [8, 8]},
+            "pan-left": {f"{attention}.processor.to_q_lora.down.weight": [8, 8]},
         }
         for kind, tensors in expected.items():
             for name, shape in tensors.items():
@@ -319,10 +319,12 @@ class Exports(unittest.TestCase):
         self.exported()
         folder = finished_run().folder
         with tempfile.TemporaryDirectory() as out:
-            stages = ("vae", "still", "words", "polish", "personalised", "motion", START)
+            stages = ("vae", "still", "words", "polish", "views", "personalised", "motion", START)
             restore(folder / "exported", Path(out), stages, RECIPES["test"].family)
             for stage in stages:
-                source = {"still": "polish", "words": "polish", START: "motion"}.get(stage, stage)
+                source = {"still": "views", "words": "views", "polish": "views", START: "motion"}.get(
+                    stage, stage
+                )
                 expected = load_file(weights_path(folder, source))
                 for name, tensor in load_file(weights_path(Path(out), stage)).items():
                     self.assertTrue(torch.equal(tensor, expected[name].half().float()), f"{stage}: {name}")

@@ -20,6 +20,7 @@ from demo.stages.lora import train_lora  # noqa: E402
 from demo.stages.motion import train_motion, train_motion_lora  # noqa: E402
 from demo.stages.still import train_personalised, train_still  # noqa: E402
 from demo.stages.vae import train_vae  # noqa: E402
+from demo.stages.views import train_views  # noqa: E402
 from demo.stages.words import train_polish, train_words  # noqa: E402
 from demo.training import Run  # noqa: E402
 from demo.weights import weights_path  # noqa: E402
@@ -29,6 +30,7 @@ STAGES = {
     "still": train_still,
     "words": train_words,
     "polish": train_polish,
+    "views": train_views,
     "motion": train_motion,
     "personalised": train_personalised,
     "lora": train_lora,

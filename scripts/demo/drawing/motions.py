@@ -5,8 +5,8 @@ and leans into its way, so that a single frame already says a little about the d
 and the UNet, which only ever see stills, thereby have a reason to tell the words for motions apart; without
 one the motion module, which sees no text itself, could not know what to do.
 
-What turns begins at the same place in every clip, but for a little: the frames of a clip could agree on a place of
-their own only where noise hides nearly all of it, and did not (1 of 18 bounced, 2 of 21 went round).
+What turns begins at the same place in every clip, but for a little: the frames of a clip could agree on a
+place of their own only where noise hides nearly all of it, and did not (1 of 18 bounced, 2 of 21 went round).
 """
 
 from collections.abc import Callable

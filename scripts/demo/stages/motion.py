@@ -25,7 +25,7 @@ def train_motion(run: Run) -> None:
     start = weights_path(run.folder, START)
     if start.exists():
         load_weights(start, model)
-    load_weights(weights_path(run.folder, "polish"), model, strict=False)
+    load_weights(weights_path(run.folder, "views"), model, strict=False)
     model.to(run.device)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(is_motion(name))
@@ -45,7 +45,7 @@ def train_motion_lora(camera: str) -> Callable[[Run], None]:
         model = Denoiser(recipe.family, motion=True)
         load_weights(weights_path(run.folder, "motion"), model)
         model.to(run.device).requires_grad_(False)
-        adapt(model.unet, motion_targets(model.unet), recipe.lora_rank, recipe.seed)
+        adapt(model.unet, motion_targets(model.unet), recipe.motion_lora_rank, recipe.seed)
         loss = denoising_loss(run, model, store, stage.batch, courses=True)
         if train(run, camera, stage, model, loss, sampling_sheet(run, model, vae, FRAMES)):
             save_tensors(weights_path(run.folder, camera), adapted(model.unet))

@@ -30,7 +30,7 @@ def train_still(run: Run) -> None:
 def trained_base(run: Run) -> Denoiser:
     """The base: text encoder and UNet after all training on stills."""
     model = Denoiser(run.recipe.family, motion=False)
-    load_weights(weights_path(run.folder, "polish"), model)
+    load_weights(weights_path(run.folder, "views"), model)
     return model.to(run.device)
 
 

@@ -121,7 +121,7 @@ def train_words(run: Run) -> None:
 
 
 def train_polish(run: Run) -> None:
-    """The UNet on stills again, one step in four at high noise; its result is the published base."""
+    """The UNet on stills again, one step in four at high noise."""
     stage, recipe = run.recipe.polish, run.recipe
     vae = trained_vae(run)
     store = latent_store(clip_source(run), vae, run.data, run.device, run.workers)
