@@ -192,6 +192,8 @@ void attention_is_softmax_over_the_keys(const Kernels& kernels, Element type) {
     for (const int64_t keys : {1, 16, 77, 600}) heads_attend(kernels, type, 29, keys, width);
   }
   heads_attend(kernels, type, 1, 24, 64);
+  // More keys than are looked at together; the largest score may come late.
+  for (const int64_t keys : {1024, 1025, 2600}) heads_attend(kernels, type, 31, keys, 40);
 }
 
 // The pixel [y, x] of one output, by the definition; zeros lie around the picture.

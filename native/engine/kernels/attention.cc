@@ -1,5 +1,6 @@
-// Attention of one head. Scores of a few queries against all keys stay in the cache, so that the softmax needs no
-// second pass and no running maximum; the score matrix of a head is never held as a whole.
+// Attention of one head. Scores of a few queries against some of the keys stay in the cache; where there are more keys,
+// the softmax goes on with a running maximum (Milakov & Gimelshein, arXiv 1805.02867). The score matrix of a head is
+// never held as a whole.
 //
 // Both products are the same loop, C[row, lane] += A[row, depth] * B[depth, lane]: scores with the keys transposed, so
 // that sixteen keys are sixteen lanes, and outputs with sixteen elements of the head as lanes. Where the processor
@@ -8,6 +9,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <limits>
+#include <type_traits>
 
 #include "vector.h"
 
@@ -27,6 +31,8 @@ constexpr int64_t kTileColumns = 1;
 #endif
 // Queries whose scores are held at once: B comes from the outer cache once for all of them.
 constexpr int64_t kQueries = 24;
+// Keys whose scores are held at once.
+constexpr int64_t kBlock = 1024;
 // Keys that one tile of outputs runs over before its sums go back to memory.
 constexpr int64_t kKeysAtOnce = 512;
 
@@ -163,37 +169,52 @@ void multiply(int64_t rows, int64_t panels, int64_t depth, const typename P::Val
   }
 }
 
-/** One row's weights from its scores; returns 1 / sum. `weights` may be the scores' own memory. */
+/** What a row knows of the keys that it has seen. */
+struct Seen {
+  float most = -std::numeric_limits<float>::infinity();
+  float total = 0;
+};
+
+/**
+ * One row's weights from its scores of some more keys; returns what the sums of the keys before are to be multiplied
+ * with. `weights` may be the scores' own memory.
+ */
 template <typename P>
-float softmax(const float* scores, int64_t keys, float scale, typename P::Value* weights) {
+float softmax(const float* scores, int64_t keys, float scale, typename P::Value* weights, Seen& seen) {
   const int64_t whole = keys / kLanes * kLanes;
-  float most = keys > whole ? scores[whole] : scores[0];
+  float most = seen.most;
   for (int64_t i = whole; i < keys; ++i) most = std::max(most, scores[i]);
   if (whole > 0) {
     Floats most_lanes = load(scores);
     for (int64_t i = kLanes; i < whole; i += kLanes) most_lanes = larger(most_lanes, load(scores + i));
     most = std::max(most, largest(most_lanes));
   }
+  // e^((score - most) scale) as a power of two. An error of the middle term is the same for all keys and cancels.
+  constexpr bool kRough = std::is_same_v<typename P::Value, BFloat16>;
+  const float factor_of_two = scale * 1.44269504088896341F;
+  const float middle = most * factor_of_two;
   Floats total{};
   for (int64_t i = 0; i < whole; i += kLanes) {
-    const Floats weight = exponential((load(scores + i) - most) * scale);
+    const Floats weight = power_of_two<kRough>(load(scores + i) * factor_of_two - middle);
     total += weight;
     P::put(weights + i, weight);
   }
   if (whole < keys) {
-    Floats weight = exponential((load_some(scores + whole, keys - whole) - most) * scale);
+    Floats weight = power_of_two<kRough>(load_some(scores + whole, keys - whole) * factor_of_two - middle);
     for (int64_t i = keys - whole; i < kLanes; ++i) weight[i] = 0;
     total += weight;
     P::put(weights + whole, weight);
   }
-  return 1.0F / sum(total);
+  const float factor = seen.total == 0 ? 0 : std::exp((seen.most - most) * scale);
+  seen = {most, seen.total * factor + sum(total)};
+  return factor;
 }
 
 /** Where `attend` keeps what it works on. */
 template <typename P>
 struct Scratch {
   Scratch(void* memory, int64_t keys, int64_t width)
-      : keys(round_up(keys, kLanes)), depth(padded_depth<P>(width)), lanes(round_up(width, kLanes)) {
+      : keys(std::min(kBlock, round_up(keys, kLanes))), depth(padded_depth<P>(width)), lanes(round_up(width, kLanes)) {
     scores = static_cast<float*>(memory);
     sums = scores + kQueries * this->keys;
     weights = reinterpret_cast<typename P::Value*>(sums + kQueries * lanes);
@@ -205,6 +226,7 @@ struct Scratch {
     return kQueries * ((keys + lanes) * static_cast<int64_t>(sizeof(float)) + (keys + depth) * value);
   }
 
+  /** Of one block. */
   int64_t keys;
   int64_t depth;
   int64_t lanes;
@@ -228,34 +250,48 @@ void write_output(const float* sums, int64_t width, float factor, T* row) {
   if (d < width) store_some(row + d, load(sums + d) * factor, width - d);
 }
 
+// Adds what the keys from `first` give to the sums of `rows` queries.
+template <typename P>
+void attend_to_block(const Scratch<P>& scratch, const PackedHead& head, int64_t first, int64_t rows, float scale,
+                     Seen* seen) {
+  using Value = typename P::Value;
+  const int64_t all = round_up(head.count, kLanes);
+  const int64_t padded = std::min(kBlock, all - first);
+  multiply<P>(rows, padded / kLanes, scratch.depth, scratch.queries, scratch.depth,
+              static_cast<const Value*>(head.keys) + first * scratch.depth, scratch.depth * kLanes, scratch.scores,
+              scratch.keys, false);
+  for (int64_t row = 0; row < rows; ++row) {
+    const float factor = softmax<P>(scratch.scores + row * scratch.keys, std::min(kBlock, head.count - first), scale,
+                                    scratch.weights + row * scratch.keys, seen[row]);
+    float* const sums = scratch.sums + row * scratch.lanes;
+    if (first > 0 && factor != 1) {
+      for (int64_t lane = 0; lane < scratch.lanes; lane += kLanes) store(sums + lane, load(sums + lane) * factor);
+    }
+  }
+  for (int64_t key = 0; key < padded; key += kKeysAtOnce) {
+    multiply<P>(rows, scratch.lanes / kLanes, std::min(kKeysAtOnce, padded - key), scratch.weights + key, scratch.keys,
+                static_cast<const Value*>(head.values) + (first + key) * kLanes, all * kLanes, scratch.sums,
+                scratch.lanes, first + key > 0);
+  }
+}
+
 template <typename P, typename T>
 void attend_to(HeadRows<const void*> queries, const PackedHead& head, int64_t width, float scale,
                HeadRows<void*> output, void* memory) {
-  using Value = typename P::Value;
   const Scratch<P> scratch(memory, head.count, width);
-  const int64_t panels = scratch.keys / kLanes;
   for (int64_t first = 0; first < queries.count; first += kQueries) {
     const int64_t rows = std::min(kQueries, queries.count - first);
     for (int64_t row = 0; row < rows; ++row) {
       const T* const query = static_cast<const T*>(queries.data) + (first + row) * queries.stride;
       copy_query<P>(query, width, scratch.depth, scratch.queries + row * scratch.depth);
     }
-    multiply<P>(rows, panels, scratch.depth, scratch.queries, scratch.depth, static_cast<const Value*>(head.keys),
-                scratch.depth * kLanes, scratch.scores, scratch.keys, false);
-    std::array<float, kQueries> factors;
-    for (int64_t row = 0; row < rows; ++row) {
-      factors[row] =
-          softmax<P>(scratch.scores + row * scratch.keys, head.count, scale, scratch.weights + row * scratch.keys);
-    }
-    for (int64_t key = 0; key < scratch.keys; key += kKeysAtOnce) {
-      const int64_t depth = std::min(kKeysAtOnce, scratch.keys - key);
-      multiply<P>(rows, scratch.lanes / kLanes, depth, scratch.weights + key, scratch.keys,
-                  static_cast<const Value*>(head.values) + key * kLanes, scratch.keys * kLanes, scratch.sums,
-                  scratch.lanes, key > 0);
+    std::array<Seen, kQueries> seen;
+    for (int64_t key = 0; key < head.count; key += kBlock) {
+      attend_to_block(scratch, head, key, rows, scale, seen.data());
     }
     for (int64_t row = 0; row < rows; ++row) {
       T* const target = static_cast<T*>(output.data) + (first + row) * output.stride;
-      write_output(scratch.sums + row * scratch.lanes, width, factors[row], target);
+      write_output(scratch.sums + row * scratch.lanes, width, 1.0F / seen[row].total, target);
     }
   }
 }

@@ -128,6 +128,33 @@ inline Floats exponential(Floats x) {
   return std::bit_cast<Floats>(std::bit_cast<Integers>(p) + exponent);
 }
 
+/**
+ * 2^x for x <= 0, to half a unit in the last place of float32, or with `Rough` to 8e-5 of the value, which bfloat16
+ * does not see: x = n + r, a polynomial for 2^r (fitted for the least relative error on -0.5..0.5), and n into the
+ * exponent.
+ */
+template <bool Rough>
+inline Floats power_of_two(Floats x) {
+  const auto polynomial = [](Floats r) {
+    if constexpr (Rough) return ((0.0551716696F * r + 0.242611126F) * r + 0.693260986F) * r + 0.999928073F;
+    const Floats upper = ((0.00132764721F * r + 0.00967554139F) * r + 0.0555071327F) * r + 0.240221197F;
+    return (upper * r + 0.693146967F) * r + 1.00000007F;
+  };
+#ifdef __AVX512F__
+  const __m512 value = std::bit_cast<__m512>(x);
+  const __m512 n = _mm512_roundscale_ps(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const Floats power = polynomial(std::bit_cast<Floats>(_mm512_sub_ps(value, n)));
+  return std::bit_cast<Floats>(_mm512_scalef_ps(std::bit_cast<__m512>(power), n));
+#else
+  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
+  x = larger(x, broadcast(-126.0F));
+  const Floats shifted = x + kRound;
+  const Floats power = polynomial(x - (shifted - kRound));
+  const Integers exponent = (std::bit_cast<Integers>(shifted) - std::bit_cast<int32_t>(kRound)) << 23;
+  return std::bit_cast<Floats>(std::bit_cast<Integers>(power) + exponent);
+#endif
+}
+
 /** x * sigmoid(x). */
 inline Floats silu(Floats x) { return x / (exponential(-x) + 1.0F); }
 
