@@ -1,9 +1,11 @@
 """Low-rank updates of frozen layers (LoRA, arXiv 2106.09685) as parametrisations of their weights."""
 
 import re
+from pathlib import Path
 
 import torch
 from graphs.unet import UNet
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -12,6 +14,8 @@ SPATIAL = re.compile(
     r"|ff\.net\.0\.proj|ff\.net\.2))$"
 )
 MOTION = re.compile(r"\.motion_modules\.\d+\..*\.attention_blocks\.\d+\.(to_[qkv]|to_out\.0)$")
+
+SUFFIX = ".parametrizations.weight.0"
 
 
 class LowRank(nn.Module):
@@ -50,6 +54,25 @@ def adapt(unet: UNet, targets: list[str], rank: int, seed: int) -> None:
         parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank, generator))
 
 
+def factors(update: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """(down [rank, inputs], up [outputs, rank]) whose product is nearest to the update [outputs, inputs]."""
+    left, sizes, right = torch.linalg.svd(update, full_matrices=False)
+    half = sizes[:rank].sqrt()
+    down, up = update.new_zeros(rank, update.size(1)), update.new_zeros(update.size(0), rank)
+    down[: len(half)] = half[:, None] * right[:rank]
+    up[:, : len(half)] = left[:, :rank] * half
+    return down, up
+
+
+@torch.no_grad()
+def begin(unet: UNet, path: Path) -> None:
+    """The updates begin with those of a file that names them as `adapted` does, if there is such a file."""
+    if path.exists():
+        for name, tensor in load_file(path).items():
+            layer, part = name.rsplit(".", 1)
+            getattr(unet.get_submodule(f"{layer}{SUFFIX}"), part).copy_(tensor)
+
+
 def merge(unet: UNet) -> None:
     """Makes the updates part of the weights: the network has its usual parameters again."""
     for name in [name for name, module in unet.named_modules() if parametrize.is_parametrized(module)]:
@@ -58,10 +81,9 @@ def merge(unet: UNet) -> None:
 
 def adapted(unet: UNet) -> dict[str, Tensor]:
     """`<layer>.down` [rank, inputs] and `<layer>.up` [outputs, rank] of every adapted layer."""
-    suffix = ".parametrizations.weight.0"
     found: dict[str, Tensor] = {}
     for name, module in unet.named_modules():
         if isinstance(module, LowRank):
-            layer = name.removesuffix(suffix)
+            layer = name.removesuffix(SUFFIX)
             found |= {f"{layer}.down": module.down, f"{layer}.up": module.up}
     return found

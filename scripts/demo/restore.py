@@ -1,8 +1,8 @@
 """Reads published files back into the weights of their stages, so that later stages can be trained anew.
 
 Usage: python scripts/demo/restore.py [--models models/demo] [--out build/demo] [STAGE ...]
-The inverse of export.py. What was rounded to float16 stays rounded. The stage `motion-start` takes the
-published motion module as the start of a further training.
+The inverse of export.py. What was rounded to float16 stays rounded. The stages `motion-start`,
+`personalised-start` and `lora-start` take what is published as the start of a further training.
 """
 
 import argparse
@@ -16,14 +16,15 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from graphs.families import Family  # noqa: E402
-
-from demo.config import RECIPES  # noqa: E402
+from demo.config import RECIPES, Recipe  # noqa: E402
 from demo.export import FILES  # noqa: E402
 from demo.layouts import ldm_text, ldm_unet, ldm_vae  # noqa: E402
+from demo.lora import factors, spatial_targets  # noqa: E402
 from demo.model import Denoiser, Vae, is_motion  # noqa: E402
+from demo.stages.lora import LORA_START  # noqa: E402
 from demo.stages.motion import START  # noqa: E402
-from demo.weights import save_weights  # noqa: E402
+from demo.stages.still import PERSONALISED_START  # noqa: E402
+from demo.weights import save_tensors, save_weights, weights_path  # noqa: E402
 
 BASE_STAGES = {"still", "words", "polish", "views"}
 Layout = Callable[[dict[str, Tensor]], dict[str, Tensor]]
@@ -44,8 +45,11 @@ def fill_still(model: Denoiser, base: dict[str, Tensor], unet: dict[str, Tensor]
     model.unet.load_state_dict(back(still, unet, ldm_unet), strict=False)
 
 
-def restore(models: Path, out: Path, stages: Sequence[str], family: Family = RECIPES["cpu"].family) -> None:
+def restore(models: Path, out: Path, stages: Sequence[str], recipe: Recipe = RECIPES["cpu"]) -> None:
     """All stages that train the base are filled from the published one."""
+    family = recipe.family
+    for stage in {LORA_START, PERSONALISED_START} & set(stages):
+        save_tensors(weights_path(out, stage), updates(models, stage, recipe))
     base = load_file(models / FILES["base"])
     if "vae" in stages:
         vae = Vae(family)
@@ -64,6 +68,23 @@ def restore(models: Path, out: Path, stages: Sequence[str], family: Family = REC
         motion = load_file(models / FILES["motion"])
         model.unet.load_state_dict({n: t.float() for n, t in motion.items()}, strict=False)
         save_weights(out, stage, model)
+
+
+def updates(models: Path, stage: str, recipe: Recipe) -> dict[str, Tensor]:
+    """What a style changes in the UNet, as `<layer>.down` and `<layer>.up`."""
+    base = load_file(models / FILES["base"])
+    style = load_file(models / FILES["lora" if stage == LORA_START else "personalised"])
+    found: dict[str, Tensor] = {}
+    for layer in spatial_targets(Denoiser(recipe.family, motion=False).unet):
+        if stage == LORA_START:
+            key = "lora_unet_" + layer.replace(".", "_")
+            down, up = (style[f"{key}.lora_{side}.weight"].float().flatten(1) for side in ("down", "up"))
+        else:
+            (key,) = ldm_unet({f"{layer}.weight": torch.empty(0)})
+            change = style[key].float() - base[key].float()
+            down, up = factors(change.flatten(1), recipe.personalised_rank)
+        found |= {f"{layer}.down": down, f"{layer}.up": up}
+    return found
 
 
 def main() -> None:

@@ -31,12 +31,15 @@ from demo.drawing.render import SIZE, draw_clip
 from demo.drawing.scene import Scene, scene_at
 from demo.export import FILES, export
 from demo.layouts import ldm_unet, ldm_vae
+from demo.lora import adapt, adapted, begin, spatial_targets
 from demo.model import Denoiser, Vae
 from demo.muon import Muon, orthogonal
 from demo.restore import restore
 from demo.sheets import write_sheet
 from demo.stages.denoising import denoising_loss
+from demo.stages.lora import LORA_START
 from demo.stages.motion import START
+from demo.stages.still import PERSONALISED_START
 from demo.stages.vae import normalise_latents, trained_vae
 from demo.stages.words import Taught
 from demo.store import LatentStore, latent_store, to_unit
@@ -230,7 +233,7 @@ class Stages(unittest.TestCase):
         noisy, t = noisy.expand(len(ids), -1, -1, -1, -1), torch.full((len(ids),), 960)
         optimizer = torch.optim.Adam(taught.parameters(), 3e-3)
         losses = []
-        for _ in range(25):
+        for _ in range(40):
             taught.model(noisy, t, taught.model.text(ids, 0))
             loss = taught.heads.loss(torch.arange(len(ids)))
             optimizer.zero_grad()
@@ -320,7 +323,7 @@ class Exports(unittest.TestCase):
         folder = finished_run().folder
         with tempfile.TemporaryDirectory() as out:
             stages = ("vae", "still", "words", "polish", "views", "personalised", "motion", START)
-            restore(folder / "exported", Path(out), stages, RECIPES["test"].family)
+            restore(folder / "exported", Path(out), stages, RECIPES["test"])
             for stage in stages:
                 source = {"still": "views", "words": "views", "polish": "views", START: "motion"}.get(
                     stage, stage
@@ -328,6 +331,25 @@ class Exports(unittest.TestCase):
                 expected = load_file(weights_path(folder, source))
                 for name, tensor in load_file(weights_path(Path(out), stage)).items():
                     self.assertTrue(torch.equal(tensor, expected[name].half().float()), f"{stage}: {name}")
+
+    def test_styles_are_read_back_as_updates_that_training_goes_on_from(self) -> None:
+        self.exported()
+        folder, recipe = finished_run().folder, RECIPES["test"]
+        base, neon = (load_file(weights_path(folder, stage)) for stage in ("views", "personalised"))
+        trained = load_file(weights_path(folder, "lora"))
+        with tempfile.TemporaryDirectory() as out:
+            restore(folder / "exported", Path(out), (LORA_START, PERSONALISED_START), recipe)
+            for name, tensor in load_file(weights_path(Path(out), LORA_START)).items():
+                self.assertTrue(torch.equal(tensor, trained[name].half().float()), name)
+            unet = Denoiser(recipe.family, motion=False).unet
+            adapt(unet, spatial_targets(unet), recipe.personalised_rank, 0)
+            begin(unet, weights_path(Path(out), PERSONALISED_START))
+            begun = adapted(unet)
+        layer = "mid_block.attentions.0.transformer_blocks.0.ff.net.2"
+        change = neon[f"unet.{layer}.weight"] - base[f"unet.{layer}.weight"]
+        torch.testing.assert_close(
+            begun[f"{layer}.up"] @ begun[f"{layer}.down"], change, atol=2e-3, rtol=1e-2
+        )
 
     def test_name_every_tensor_of_stable_diffusion(self) -> None:
         sd15 = FAMILIES[0]

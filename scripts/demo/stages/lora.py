@@ -1,13 +1,16 @@
 """A LoRA on the spatial transformers of the UNet that draws in crayon."""
 
 from ..drawing.dataset import Source
-from ..lora import adapt, adapted, spatial_targets
+from ..lora import adapt, adapted, begin, spatial_targets
 from ..store import latent_store
 from ..training import Run, train
 from ..weights import save_tensors, weights_path
 from .denoising import denoising_loss, sampling_sheet
 from .still import trained_base
 from .vae import trained_vae
+
+LORA_START = "lora-start"
+"""Stage folder with an earlier LoRA, where training shall go on from one."""
 
 
 def train_lora(run: Run) -> None:
@@ -17,6 +20,7 @@ def train_lora(run: Run) -> None:
     store = latent_store(source, vae, run.data, run.device, run.workers)
     model = trained_base(run).requires_grad_(False)
     adapt(model.unet, spatial_targets(model.unet), recipe.lora_rank, recipe.seed)
+    begin(model.unet, weights_path(run.folder, LORA_START))
     loss = denoising_loss(run, model, store, stage.batch)
     if train(run, "lora", stage, model, loss, sampling_sheet(run, model, vae, frames=1)):
         save_tensors(weights_path(run.folder, "lora"), adapted(model.unet))

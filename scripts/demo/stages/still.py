@@ -6,13 +6,16 @@ The personalised stage is the same training of the UNet alone, on pictures in an
 import torch
 
 from ..drawing.dataset import Source
-from ..lora import adapt, merge, spatial_targets
+from ..lora import adapt, begin, merge, spatial_targets
 from ..model import Denoiser, keep_token_rows
 from ..store import latent_store
 from ..training import Run, train
 from ..weights import load_weights, save_weights, weights_path
 from .denoising import denoising_loss, sampling_sheet
 from .vae import trained_vae
+
+PERSONALISED_START = "personalised-start"
+"""Stage folder with the update of an earlier fine-tune, where training shall go on from one."""
 
 
 def train_still(run: Run) -> None:
@@ -46,6 +49,7 @@ def train_personalised(run: Run) -> None:
     store = latent_store(source, vae, run.data, run.device, run.workers)
     model = trained_base(run).requires_grad_(False)
     adapt(model.unet, spatial_targets(model.unet), run.recipe.personalised_rank, seed)
+    begin(model.unet, weights_path(run.folder, PERSONALISED_START))
     loss = denoising_loss(run, model, store, stage.batch)
     if train(run, "personalised", stage, model, loss, sampling_sheet(run, model, vae, frames=1)):
         merge(model.unet)
