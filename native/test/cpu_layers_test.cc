@@ -9,10 +9,17 @@
 #include <ATen/ops/randn.h>
 #include <torch/script.h>
 
+#include <algorithm>
+#include <mutex>
+#include <set>
+#include <stdexcept>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "../engine/cpu/layers.h"
 #include "../engine/cpu/packing.h"
+#include "../engine/cpu/parallel.h"
 #include "../engine/cpu/residual.h"
 #include "../engine/cpu/winograd.h"
 #include "check.h"
@@ -136,6 +143,34 @@ void feed_forward_is_the_same_in_parts(at::ScalarType type) {
   EXPECT_NEAR(error(y, expected), 0, (type == at::kBFloat16 ? 4 : 1) * tolerance(type, expected));
 }
 
+// LibTorch's threads are found, every item is done once, and what a part throws arrives.
+void loops_run_on_the_threads_of_libtorch() {
+  EXPECT(cpu::has_threads());
+  at::set_num_threads(3);
+  std::vector<int> done(1000);
+  std::set<std::thread::id> threads;
+  std::mutex mutex;
+  cpu::parallel_for(0, 1000, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) ++done[static_cast<size_t>(i)];
+    const std::lock_guard lock(mutex);
+    threads.insert(std::this_thread::get_id());
+  });
+  EXPECT(std::count(done.begin(), done.end(), 1) == 1000);
+  EXPECT(threads.size() == 3);
+  bool thrown = false;
+  try {
+    cpu::parallel_for(0, 100, 1, [](int64_t, int64_t end) {
+      if (end == 100) throw std::runtime_error("the last part");
+    });
+  } catch (const std::runtime_error&) {
+    thrown = true;
+  }
+  EXPECT(thrown);
+  int calls = 0;
+  cpu::parallel_for(0, 10, 100, [&](int64_t begin, int64_t end) { calls += static_cast<int>(end - begin); });
+  EXPECT(calls == 10);
+}
+
 }  // namespace
 
 int main() {
@@ -146,5 +181,6 @@ int main() {
     feed_forward_is_the_same_in_parts(type);
   }
   other_convolutions_stay_direct();
+  loops_run_on_the_threads_of_libtorch();
   return check::finish("cpu layers");
 }

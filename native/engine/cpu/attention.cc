@@ -10,6 +10,7 @@
 
 #include "../kernels/kernels.h"
 #include "element.h"
+#include "parallel.h"
 
 namespace animatediff::cpu {
 namespace {
@@ -71,7 +72,7 @@ at::Tensor self_attention(const at::Tensor& q, const at::Tensor& k, const at::Te
   const int64_t items = q.size(0) * heads;
   const int64_t parts = std::clamp<int64_t>((at::get_num_threads() + items - 1) / items, 1, count);
   const int64_t each = (count + parts - 1) / parts;
-  at::parallel_for(0, items * parts, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, items * parts, 1, [&](int64_t begin, int64_t end) {
     Workspace workspace(head, count);
     for (int64_t item = begin; item < end; ++item) {
       const int64_t first = item % parts * each;
@@ -93,7 +94,7 @@ at::Tensor temporal_attention(const at::Tensor& q, const at::Tensor& k, const at
   const int64_t pixels = q.size(1);
   const int64_t stride = pixels * head.total;
   at::Tensor out = at::empty_like(q);
-  at::parallel_for(0, q.size(0) / frames * pixels, 8, [&](int64_t begin, int64_t end) {
+  parallel_for(0, q.size(0) / frames * pixels, 8, [&](int64_t begin, int64_t end) {
     Workspace workspace(head, frames);
     for (int64_t item = begin; item < end; ++item) {
       const int64_t first = item / pixels * frames * stride + item % pixels * head.total;
@@ -130,7 +131,7 @@ at::Tensor text_attention(const at::Tensor& q, const PackedText& text, int64_t h
   const int64_t shared = q.size(0) * heads / text.keys.size(0);
   const int64_t bytes = text.keys.size(1);
   at::Tensor out = at::empty_like(q);
-  at::parallel_for(0, q.size(0) * heads, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, q.size(0) * heads, 1, [&](int64_t begin, int64_t end) {
     std::vector<char> scratch(static_cast<size_t>(kernels().attend_scratch(head.type, text.count, head.width)));
     for (int64_t item = begin; item < end; ++item) {
       const int64_t frame = item / heads;

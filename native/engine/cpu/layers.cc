@@ -14,6 +14,7 @@
 #include "../kernels/kernels.h"
 #include "element.h"
 #include "packing.h"
+#include "parallel.h"
 #include "winograd.h"
 
 namespace animatediff::cpu {
@@ -131,7 +132,7 @@ void sum_in_parallel(Statistics& statistics, const Rows& x, int64_t first, int64
   const int64_t parts = std::min<int64_t>(at::get_num_threads(), rows);
   const int64_t each = (rows + parts - 1) / parts;
   std::vector<double> sums(static_cast<size_t>(2 * parts * x.channels));
-  at::parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
       const int64_t count = std::min(each, rows - part * each);
       if (count <= 0) continue;
@@ -207,7 +208,7 @@ at::Tensor group_norm(const at::Tensor& x, const at::Tensor& given_weight, const
                          statistics.scale.data(), statistics.offset.data(), options.silu);
   };
   if (options.samples >= at::get_num_threads()) {
-    at::parallel_for(0, options.samples, 1, [&](int64_t begin, int64_t end) {
+    parallel_for(0, options.samples, 1, [&](int64_t begin, int64_t end) {
       for (int64_t sample = begin; sample < end; ++sample) {
         Statistics statistics(channels);
         start(statistics, from, sample * rows);
@@ -224,8 +225,8 @@ at::Tensor group_norm(const at::Tensor& x, const at::Tensor& given_weight, const
     start(statistics, from, sample * rows);
     sum_in_parallel(statistics, from, sample * rows, rows);
     finish(statistics, sample);
-    at::parallel_for(0, rows, 64,
-                     [&](int64_t begin, int64_t end) { scale(statistics, sample * rows + begin, end - begin); });
+    parallel_for(0, rows, 64,
+                 [&](int64_t begin, int64_t end) { scale(statistics, sample * rows + begin, end - begin); });
   }
   return y;
 }
@@ -243,7 +244,7 @@ at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& given_weight, const
   // Parts of one frame, because each frame has its own position.
   const int64_t parts = std::clamp<int64_t>(at::get_num_threads() * 4 / x.size(0), 1, count);
   const int64_t each = (count + parts - 1) / parts;
-  at::parallel_for(0, x.size(0) * parts, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, x.size(0) * parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t frame = item / parts;
       const int64_t first = item % parts * each;
@@ -265,7 +266,7 @@ at::Tensor gated_gelu(const at::Tensor& x) {
   at::Tensor y = at::empty({x.size(0), x.size(1), channels}, x.options());
   const Rows from = rows_of(x, 2 * channels);
   auto* const to = static_cast<char*>(y.mutable_data_ptr());
-  at::parallel_for(0, x.size(0) * x.size(1), 16, [&](int64_t begin, int64_t end) {
+  parallel_for(0, x.size(0) * x.size(1), 16, [&](int64_t begin, int64_t end) {
     kernels().gated_gelu(from.type, from.at(begin), to + begin * channels * from.bytes, end - begin, channels);
   });
   return y;

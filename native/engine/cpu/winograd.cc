@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "element.h"
+#include "parallel.h"
 
 namespace animatediff::cpu {
 namespace {
@@ -39,7 +40,7 @@ int64_t block_of(const Convolution3x3& layer, int64_t tiles) {
 }
 
 void transform_weights(const Convolution3x3& layer, int64_t first, int64_t outputs, float* transformed) {
-  at::parallel_for(0, outputs / kWinogradOutputs, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, outputs / kWinogradOutputs, 1, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t at = panel * kWinogradOutputs;
       kernels().winograd_weights(layer, first + at, transformed + kWinogradPlaces * layer.inputs * at);
@@ -50,7 +51,7 @@ void transform_weights(const Convolution3x3& layer, int64_t first, int64_t outpu
 void multiply_tiles(const Convolution3x3& layer, int64_t first, int64_t outputs, const float* weights) {
   const int64_t tiles = winograd_tile_count(layer);
   const int64_t block = block_of(layer, tiles);
-  at::parallel_for(0, up(tiles, block), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, up(tiles, block), 1, [&](int64_t begin, int64_t end) {
     const at::Tensor transformed = at::empty({kWinogradPlaces * block * winograd_stride(layer)}, at::kFloat);
     const at::Tensor products = at::empty({kWinogradPlaces * kPanels * block * kWinogradOutputs}, at::kFloat);
     auto* const pixels = transformed.mutable_data_ptr<float>();
