@@ -1,3 +1,4 @@
+// The feed-forward layer that residual.h declares.
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty_like.h>
 

@@ -22,7 +22,7 @@ constexpr int64_t kWeightFloats = int64_t{16} << 20;
 constexpr int64_t kTileFloats = int64_t{5} << 19;
 constexpr int64_t kLeastBlock = 28;
 constexpr int64_t kMostBlock = 112;
-// Rows of the product of matrices that are computed together.
+// Blocks are multiples of the rows that AVX-512's product of matrices computes together.
 constexpr int64_t kRows = 14;
 // Panels that are multiplied with the same tiles one after the other.
 constexpr int64_t kPanels = 4;

@@ -1,7 +1,7 @@
 // 3x3 convolution by Winograd's F(4x4, 3x3): Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks"
 // (arXiv 1509.09308), section 4.3, whose matrices B, G and A are written out here. Tiles of 6x6 pixels overlap by two
-// and give 4x4 pixels each; in between lie 36 products of matrices where the direct way has 144 multiplications per
-// pixel pair. All of it is float32, also where pixels and weights are bfloat16.
+// and give 4x4 pixels each; for each pair of channels they take 36 multiplications, which are 36 products of matrices,
+// where the direct way takes 144. All of it is float32, also where pixels and weights are bfloat16.
 #include "winograd.h"
 
 #include <algorithm>
