@@ -3,8 +3,9 @@
  * are read again from the base's files, so that nothing of an adapter that was taken away is left.
  */
 import { AnimateDiffError } from './errors.ts';
+import type { Notice } from './events.ts';
 import type { LoadedModel } from './load.ts';
-import type { AppliedLora, Notice } from './options.ts';
+import type { AppliedLora } from './options.ts';
 import { type LoraPlan, type LoraRequest, type LoraRole, planLoras } from './weights/loras.ts';
 import type { Recipe } from './weights/types.ts';
 

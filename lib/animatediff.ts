@@ -6,6 +6,7 @@ import { bakeLayout, writeBaked } from './bake.ts';
 import { Clip } from './clip.ts';
 import { engineCall } from './engine-call.ts';
 import { AnimateDiffError, invalidArgument } from './errors.ts';
+import type { Notice } from './events.ts';
 import { resolveLoadSources } from './hub/load-sources.ts';
 import { bindRole, type EngineDtype, type LoadedModel, loadModel, refill } from './load.ts';
 import { readLoras } from './load-options.ts';
@@ -21,7 +22,6 @@ import {
   type GenerateOptions,
   type LoadOptions,
   type LoraOptions,
-  type Notice,
   type Prompt,
   type SourceInput,
 } from './options.ts';

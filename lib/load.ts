@@ -4,6 +4,7 @@ import { chooseDevice } from './device.ts';
 import { engineCall } from './engine-call.ts';
 import { readEnvironment } from './environment.ts';
 import { AnimateDiffError } from './errors.ts';
+import type { Notice } from './events.ts';
 import { graphFile } from './graphs.ts';
 import { resolveLoadSources } from './hub/load-sources.ts';
 import { explainCuda } from './libtorch/cuda.ts';
@@ -19,7 +20,7 @@ import {
   type NativeNotice,
   openEngine,
 } from './native.ts';
-import type { Compat, Dtype, LoadOptions, Notice } from './options.ts';
+import type { Compat, Dtype, LoadOptions } from './options.ts';
 import { isLoraRole, type LoraPlan, withTerms } from './weights/loras.ts';
 import { recipeBytes } from './weights/shapes.ts';
 import type { Role, WeightPlan } from './weights/types.ts';

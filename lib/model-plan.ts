@@ -2,10 +2,11 @@
 import { stat } from 'node:fs/promises';
 import { ARCHIVE_DOCUMENT, type ArchiveMetadata, readArchiveMetadata } from './archive.ts';
 import { AnimateDiffError } from './errors.ts';
+import type { Notice } from './events.ts';
 import { type GraphFamily, graphFamilies } from './graphs.ts';
 import type { LoadRequest } from './load-options.ts';
 import type { MotionFacts } from './motion-sampling.ts';
-import type { Notice, PredictionType } from './options.ts';
+import type { PredictionType } from './options.ts';
 import { planArchive } from './weights/archive-plan.ts';
 import { type PlannedEmbedding, planEmbeddings } from './weights/embeddings.ts';
 import { type LoraPlan, planLoras } from './weights/loras.ts';

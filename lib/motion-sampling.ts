@@ -2,7 +2,8 @@
  * How a motion module wants to be sampled. Distilled modules (AnimateLCM, AnimateDiff-Lightning) give noise or
  * burnt colours with the settings of AnimateDiff's own; a call that says nothing gets theirs.
  */
-import type { MotionVersion, Notice, SchedulerOptions } from './options.ts';
+import type { Notice } from './events.ts';
+import type { MotionVersion, SchedulerOptions } from './options.ts';
 import { describeScheduler, resolveScheduler, type SchedulerContext } from './scheduler.ts';
 
 /** Settings of a `generate` call that gives none. */

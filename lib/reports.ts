@@ -1,6 +1,8 @@
 /** What the engine reports while it works, as events for the user. */
+
+import type { DecodedFrame, GenerateProgress, Preview } from './events.ts';
 import { NATIVE_PHASES, type NativeProgress } from './native.ts';
-import type { DecodedFrame, GenerateOptions, GenerateProgress, Preview } from './options.ts';
+import type { GenerateOptions } from './options.ts';
 
 /** Absent where nobody listens. Frames are reported before the progress that counts them. */
 export function reporter(

@@ -2,10 +2,11 @@
 
 import { constants } from 'node:buffer';
 import { AnimateDiffError, invalidArgument } from './errors.ts';
+import type { Notice } from './events.ts';
 import { type GraphFamily, textLayers } from './graphs.ts';
 import { type MotionFacts, samplingDefaults, stepNotices } from './motion-sampling.ts';
 import type { NativeRequest } from './native.ts';
-import type { ClipParameters, GenerateOptions, Notice, Prompt, Seed } from './options.ts';
+import type { ClipParameters, GenerateOptions, Prompt, Seed } from './options.ts';
 import { encodePrompts } from './prompt/encode.ts';
 import type { EmbeddingTrigger } from './prompt/tokens.ts';
 import {

@@ -2,7 +2,7 @@
 
 import type { Config } from '../config/schema.ts';
 import { LOAD_KEYS, pick } from '../config/schema.ts';
-import type { LoadProgress, Notice } from '../options.ts';
+import type { LoadProgress, Notice } from '../events.ts';
 import type { Context } from './context.ts';
 import type { ProgressEvent } from './progress.ts';
 import type { Report } from './report.ts';

@@ -1,6 +1,8 @@
 /** All texts of a call as the engine takes them: both sides with the same number of chunks, and what users should know. */
+
+import type { Notice } from '../events.ts';
 import type { NativePrompts } from '../native.ts';
-import type { Notice, PromptSyntax } from '../options.ts';
+import type { PromptSyntax } from '../options.ts';
 import { chunkTokens, cutTokens, EMPTY_CHUNK, type PromptChunk } from './chunks.ts';
 import { promptNotices } from './notices.ts';
 import { createTokenizer, PROMPT_LENGTH, SEQUENCE_LENGTH, type Tokenizer } from './tokenizer.ts';

@@ -1,5 +1,5 @@
 /** What users of AUTOMATIC1111's web UI may expect of a prompt that it does not do here. */
-import type { Notice } from '../options.ts';
+import type { Notice } from '../events.ts';
 import type { PromptReading } from './encode.ts';
 
 /**

@@ -5,8 +5,9 @@
  */
 import path from 'node:path';
 import { AnimateDiffError } from '../errors.ts';
+import type { Notice } from '../events.ts';
 import { type GraphFamily, graphFamilies } from '../graphs.ts';
-import type { AppliedLora, Notice } from '../options.ts';
+import type { AppliedLora } from '../options.ts';
 import { architectureTitle } from './architecture.ts';
 import { unreadableFormat } from './file-errors.ts';
 import { requireUse } from './fit.ts';

@@ -1,5 +1,6 @@
 /** What a user should know about a plan although nothing is wrong with it. */
-import type { MotionVersion, Notice } from '../options.ts';
+import type { Notice } from '../events.ts';
+import type { MotionVersion } from '../options.ts';
 import type { OpenedModel } from './identify.ts';
 import { listingText } from './identity.ts';
 import type { PlanSources } from './plan.ts';

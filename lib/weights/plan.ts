@@ -4,8 +4,9 @@
  * the file is and what was expected.
  */
 import { AnimateDiffError, invalidArgument } from '../errors.ts';
+import type { Notice } from '../events.ts';
 import { type GraphFamily, graphFamilies, type UNetTopology } from '../graphs.ts';
-import type { MotionModuleOptions, MotionVersion, Notice } from '../options.ts';
+import type { MotionModuleOptions, MotionVersion } from '../options.ts';
 import { requireUse } from './fit.ts';
 import { type OpenedModel, openModel } from './identify.ts';
 import { hasMiddleMotion, motionTopology } from './match.ts';

@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { AnimateDiff, type PipelineMemory } from '../../lib/animatediff.ts';
 import type { AnimateDiffError } from '../../lib/errors.ts';
+import type { Notice } from '../../lib/events.ts';
 import { limitHostMemory } from '../../lib/native.ts';
-import type { GenerateOptions, LoadOptions, Notice } from '../../lib/options.ts';
+import type { GenerateOptions, LoadOptions } from '../../lib/options.ts';
 import { readJob } from './process.ts';
 
 export interface MemoryJob {

@@ -5,7 +5,8 @@ import { run } from '../../lib/cli/program.ts';
 import type { TextStream } from '../../lib/cli/progress.ts';
 import { type Pipeline, type Services, services } from '../../lib/cli/services.ts';
 import { Clip } from '../../lib/clip.ts';
-import type { BakeLayout, GenerateOptions, LoadOptions, Notice, Prompt } from '../../lib/options.ts';
+import type { Notice } from '../../lib/events.ts';
+import type { BakeLayout, GenerateOptions, LoadOptions, Prompt } from '../../lib/options.ts';
 
 /** A stream that keeps what was written. */
 export class Capture implements TextStream {

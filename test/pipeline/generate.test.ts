@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { AnimateDiff } from '../../lib/animatediff.ts';
-import type { DecodedFrame, GenerateOptions, GenerateProgress } from '../../lib/options.ts';
+import type { DecodedFrame, GenerateProgress } from '../../lib/events.ts';
+import type { GenerateOptions } from '../../lib/options.ts';
 import { loadTiny, SMALL } from '../support/pipeline.ts';
 
 describe('generate', () => {

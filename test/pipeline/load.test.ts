@@ -15,7 +15,8 @@ import {
 import path from 'node:path';
 import { before, describe, it } from 'node:test';
 import { AnimateDiff } from '../../lib/animatediff.ts';
-import type { LoadOptions, LoadProgress, Notice } from '../../lib/options.ts';
+import type { LoadProgress, Notice } from '../../lib/events.ts';
+import type { LoadOptions } from '../../lib/options.ts';
 import { loadTiny, SMALL, tinyFiles } from '../support/pipeline.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import {

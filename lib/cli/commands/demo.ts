@@ -4,7 +4,7 @@ import type { CommandModule } from 'yargs';
 import type { Config } from '../../config/schema.ts';
 import { DEMO_CAMERAS, DEMO_STYLES, type DemoChoice } from '../../demo/choices.ts';
 import { unknownWords, vocabularyText } from '../../demo/words.ts';
-import type { Notice } from '../../options.ts';
+import type { Notice } from '../../events.ts';
 import type { Context, GlobalFlags } from '../context.ts';
 import type { Destination } from '../destination.ts';
 import { type Flags, LIBTORCH_FLAG, MODEL_FLAGS, OUTPUT_FLAGS, yargsOptions } from '../flags.ts';
