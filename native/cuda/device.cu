@@ -8,6 +8,11 @@ __global__ void nothing() {}
 
 }  // namespace
 
+const char* select_device(const Queue& queue) {
+  const cudaError_t status = cudaSetDevice(queue.device);
+  return status == cudaSuccess ? nullptr : cudaGetErrorString(status);
+}
+
 const char* unusable(int device) {
   cudaError_t status = cudaSetDevice(device);
   // Fails when the library has no code for this processor.

@@ -1,4 +1,4 @@
-// What follows a matrix product or a convolution element by element.
+// What follows a matrix product or a convolution element by element, and skip connections.
 #include <algorithm>
 
 #include "vector.h"
@@ -35,9 +35,7 @@ __global__ void __launch_bounds__(kThreads)
     const Floats<T> gate_bias = load_or_zero(bias, channels + channel);
 #pragma unroll
     for (int i = 0; i < kVector<T>; ++i) {
-      const float opened = gate.at[i] + gate_bias.at[i];
-      const float gelu = 0.5F * opened * (1.0F + erff(opened * 0.70710678118654752F));
-      hidden.at[i] = (hidden.at[i] + hidden_bias.at[i]) * gelu;
+      hidden.at[i] = (hidden.at[i] + hidden_bias.at[i]) * gelu<T>(gate.at[i] + gate_bias.at[i]);
     }
     store(y + row * channels + channel, hidden);
   });
@@ -58,7 +56,29 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
+template <typename T>
+__global__ void __launch_bounds__(kThreads) join_rows(JoinChannels call, int rows_per_block) {
+  const int channels = call.left_channels + call.right_channels;
+  each_vector(call.rows, rows_per_block, channels / kVector<T>, [&](int64_t row, int vector) {
+    const int channel = vector * kVector<T>;
+    const bool is_left = channel < call.left_channels;
+    const T* const source =
+        is_left ? static_cast<const T*>(call.left) + row * call.left_channels + channel
+                : static_cast<const T*>(call.right) + row * call.right_channels + channel - call.left_channels;
+    *reinterpret_cast<uint4*>(static_cast<T*>(call.y) + row * channels + channel) =
+        *reinterpret_cast<const uint4*>(source);
+  });
+}
+
 }  // namespace
+
+const char* join_channels(Type type, const JoinChannels& call, const Queue& queue) {
+  return with_type(type, [&](auto value) {
+    using T = decltype(value);
+    const int each = rows_per_block((call.left_channels + call.right_channels) / kVector<T>);
+    return launch(join_rows<T>, ceiling(call.rows, each), kThreads, 0, queue, call, each);
+  });
+}
 
 const char* gated_gelu(Type type, int64_t rows, int channels, const void* x, const void* bias, void* y,
                        const Queue& queue) {

@@ -212,7 +212,7 @@ __global__ void __launch_bounds__(kMostThreads) group_scale(Call<T> call) {
 #pragma unroll
       for (int i = 0; i < kVector<T>; ++i) {
         const float value = values.at[i] * scale.at[i] + offset.at[i];
-        values.at[i] = kSilu ? value / (1.0F + expf(-value)) : value;
+        values.at[i] = kSilu ? silu<T>(value) : value;
       }
       store(call.y + start + row * norm.channels, values);
     }

@@ -73,6 +73,19 @@ const char* gated_gelu(Type type, int64_t rows, int channels, const void* x, con
 const char* add_bias_residual(Type type, int64_t rows, int channels, void* x, const void* bias, const void* residual,
                               const Queue& queue);
 
+struct JoinChannels {
+  int64_t rows;
+  int left_channels;
+  int right_channels;
+  const void* left;
+  const void* right;
+  /** [rows, left_channels + right_channels]. */
+  void* y;
+};
+
+/** Two tensors side by side. */
+const char* join_channels(Type type, const JoinChannels& call, const Queue& queue);
+
 struct TemporalAttention {
   int64_t clips;
   int frames;
@@ -90,6 +103,51 @@ struct TemporalAttention {
 inline constexpr int kMostFrames = 32;
 /** Every pixel attends over its frames, each head for itself: softmax(q k^T / sqrt(width)) v. */
 const char* temporal_attention(Type type, const TemporalAttention& call, const Queue& queue);
+
+struct PhaseWeights {
+  int outputs;
+  int inputs;
+  /** [outputs, 3, 3, inputs]. */
+  const void* weight;
+  /** [4 * outputs, 2, 2, inputs], the phases behind one another. */
+  void* phases;
+};
+
+/** The kernels of a 3x3 convolution behind nearest-neighbour upsampling, as convolutions in front of it. */
+const char* phase_weights(Type type, const PhaseWeights& call, const Queue& queue);
+
+struct Patches {
+  int64_t images;
+  int64_t height;
+  int64_t width;
+  int channels;
+  /** [images, height, width, channels]. */
+  const void* x;
+  /** [images, height + 1, width + 1, 2, 2, channels]. */
+  void* y;
+};
+
+/** The 2x2 pixels that meet at each corner, zeros beyond the edge: what the phases' kernels are multiplied with. */
+const char* corner_patches(Type type, const Patches& call, const Queue& queue);
+
+struct JoinPhases {
+  int64_t images;
+  int64_t height;
+  int64_t width;
+  int channels;
+  /** [images, height + 1, width + 1, 4, channels]: the phases of each place. */
+  const void* x;
+  /** [channels] or null. */
+  const void* bias;
+  /** [images, 2 * height, 2 * width, channels]. */
+  void* y;
+};
+
+/** Puts the phases' results where they belong, and adds the bias. */
+const char* join_phases(Type type, const JoinPhases& call, const Queue& queue);
+
+/** Makes the queue's device the current one of this library's CUDA runtime; null, or why not. */
+const char* select_device(const Queue& queue);
 
 /** Null if these kernels run on the device, else why not: a driver that is too old, a processor that is. */
 const char* unusable(int device);

@@ -20,6 +20,11 @@ TORCH_LIBRARY_IMPL(animatediff, CUDA, library) {
   library.impl("gated_gelu", static_cast<decltype(&operators::gated_gelu)>(gated_gelu));
   library.impl("add_bias_residual_", static_cast<decltype(&operators::add_bias_residual_)>(add_bias_residual_));
   library.impl("temporal_attention", static_cast<decltype(&operators::temporal_attention)>(temporal_attention));
+  library.impl("linear_residual", static_cast<decltype(&operators::linear_residual)>(linear_residual));
+  library.impl("phase_weights", static_cast<decltype(&operators::phase_weights)>(phase_weights));
+  library.impl("corner_patches", static_cast<decltype(&operators::corner_patches)>(corner_patches));
+  library.impl("join_channels", static_cast<decltype(&operators::join_channels)>(join_channels));
+  library.impl("join_phases", static_cast<decltype(&operators::join_phases)>(join_phases));
 }
 
 }  // namespace animatediff::cuda

@@ -5,49 +5,9 @@
 #include <c10/core/DeviceGuard.h>
 
 #include "../engine/operators/shapes.h"
+#include "operands.h"
 
 namespace animatediff::cuda {
-namespace {
-
-Type type_of(const at::Tensor& x) {
-  switch (x.scalar_type()) {
-    case at::kHalf: return Type::kFloat16;
-    case at::kBFloat16: return Type::kBFloat16;
-    default: return Type::kFloat32;
-  }
-}
-
-const void* aligned(const at::Tensor& x) {
-  const void* const data = x.const_data_ptr();
-  TORCH_CHECK_VALUE(
-      reinterpret_cast<uintptr_t>(data) % 16 == 0,
-      "The CUDA kernels of animatediff-native take tensors that start at multiples of 16 bytes, but got a "
-      "view ",
-      x.sizes(), " at element ", x.storage_offset(), " of its storage.");
-  return data;
-}
-
-const void* aligned(const Optional& x) { return x.has_value() ? aligned(*x) : nullptr; }
-
-void* target(const at::Tensor& x) {
-  static_cast<void>(aligned(x));
-  return x.mutable_data_ptr();
-}
-
-/** Channels, or elements of a head, as the kernels take them. */
-int whole_vectors(int64_t count) {
-  TORCH_CHECK_VALUE(count % 8 == 0 && count <= 1 << 20,
-                    "The CUDA kernels of animatediff-native take channels and head widths that are multiples of 8, but "
-                    "got ",
-                    count, ".");
-  return static_cast<int>(count);
-}
-
-void check_queued(const char* problem) {
-  TORCH_CHECK(problem == nullptr, "A CUDA kernel of animatediff-native was not started: ", problem, ".");
-}
-
-}  // namespace
 
 at::Tensor token_group_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                             const Optional& shift, int64_t samples, int64_t groups, double epsilon, bool silu) {
@@ -127,6 +87,65 @@ at::Tensor temporal_attention(const at::Tensor& qkv, int64_t heads) {
   call.out = target(out);
   check_queued(temporal_attention(type_of(qkv), call, queue_of(qkv)));
   return out;
+}
+
+at::Tensor phase_weights(const at::Tensor& weight) {
+  operators::check_phase_weights(weight);
+  const c10::DeviceGuard guard(weight.device());
+  at::Tensor phases = at::empty({4 * weight.size(0), 2, 2, weight.size(3)}, weight.options());
+  PhaseWeights call{};
+  call.outputs = static_cast<int>(weight.size(0));
+  call.inputs = whole_vectors(weight.size(3));
+  call.weight = aligned(weight);
+  call.phases = target(phases);
+  check_queued(phase_weights(type_of(weight), call, queue_of(weight)));
+  return phases;
+}
+
+at::Tensor corner_patches(const at::Tensor& x) {
+  operators::check_corner_patches(x);
+  const c10::DeviceGuard guard(x.device());
+  Patches call{};
+  call.images = x.size(0);
+  call.height = x.size(1);
+  call.width = x.size(2);
+  call.channels = whole_vectors(x.size(3));
+  at::Tensor y = at::empty({call.images, call.height + 1, call.width + 1, 4 * call.channels}, x.options());
+  call.x = aligned(x);
+  call.y = target(y);
+  check_queued(corner_patches(type_of(x), call, queue_of(x)));
+  return y;
+}
+
+at::Tensor join_channels(const at::Tensor& left, const at::Tensor& right) {
+  operators::check_join_channels(left, right);
+  const c10::DeviceGuard guard(left.device());
+  JoinChannels call{};
+  call.rows = left.size(0) * left.size(1);
+  call.left_channels = whole_vectors(left.size(2));
+  call.right_channels = whole_vectors(right.size(2));
+  at::Tensor y = at::empty({left.size(0), left.size(1), left.size(2) + right.size(2)}, left.options());
+  call.left = aligned(left);
+  call.right = aligned(right);
+  call.y = target(y);
+  check_queued(join_channels(type_of(left), call, queue_of(left)));
+  return y;
+}
+
+at::Tensor join_phases(const at::Tensor& x, const Optional& bias) {
+  operators::check_join_phases(x, bias);
+  const c10::DeviceGuard guard(x.device());
+  JoinPhases call{};
+  call.images = x.size(0);
+  call.height = x.size(1) - 1;
+  call.width = x.size(2) - 1;
+  call.channels = whole_vectors(x.size(3) / 4);
+  at::Tensor y = at::empty({call.images, 2 * call.height, 2 * call.width, call.channels}, x.options());
+  call.x = aligned(x);
+  call.bias = aligned(bias);
+  call.y = target(y);
+  check_queued(join_phases(type_of(x), call, queue_of(x)));
+  return y;
 }
 
 }  // namespace animatediff::cuda

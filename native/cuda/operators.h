@@ -21,5 +21,11 @@ at::Tensor token_layer_norm(const at::Tensor& x, const at::Tensor& weight, const
 at::Tensor gated_gelu(const at::Tensor& x, const Optional& bias);
 at::Tensor add_bias_residual_(const at::Tensor& x, const Optional& bias, const at::Tensor& residual);
 at::Tensor temporal_attention(const at::Tensor& qkv, int64_t heads);
+at::Tensor linear_residual(const at::Tensor& x, const at::Tensor& weight, const Optional& bias,
+                           const at::Tensor& residual, const at::Tensor& out);
+at::Tensor phase_weights(const at::Tensor& weight);
+at::Tensor corner_patches(const at::Tensor& x);
+at::Tensor join_channels(const at::Tensor& left, const at::Tensor& right);
+at::Tensor join_phases(const at::Tensor& x, const Optional& bias);
 
 }  // namespace animatediff::cuda

@@ -41,6 +41,13 @@ inline int multiprocessors(const Queue& queue) {
   return cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, queue.device) == cudaSuccess ? count : 0;
 }
 
+/** The first number of it, 7 and more; 0 where the driver does not say. */
+inline int compute_capability(const Queue& queue) {
+  int major = 0;
+  const auto status = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, queue.device);
+  return status == cudaSuccess ? major : 0;
+}
+
 }  // namespace animatediff::cuda
 
 #else

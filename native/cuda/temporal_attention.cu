@@ -1,4 +1,5 @@
-// Attention of every pixel over its frames, read from the fused projection where it lies.
+// Attention of every pixel over its frames, read from the fused projection where it lies: without tensor cores, for
+// float32 and for bfloat16 on processors that have none for it. temporal_tiles.cu has them.
 //
 // One warp works on one head of one pixel. Queries, later overwritten by the output, and keys, later by the values, lie
 // in shared memory. With up to 16 frames two lanes share a query: each scores half of the keys, then each computes half
@@ -7,7 +8,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "vector.h"
+#include "temporal.h"
+#include "tiles.h"
 
 namespace animatediff::cuda {
 namespace {
@@ -154,7 +156,11 @@ const char* run(const TemporalAttention& sizes, const Queue& queue) {
 }  // namespace
 
 const char* temporal_attention(Type type, const TemporalAttention& call, const Queue& queue) {
-  return with_type(type, [&](auto value) { return run<decltype(value)>(call, queue); });
+  const bool tiles =
+      type == Type::kFloat16 || (type == Type::kBFloat16 && compute_capability(queue) >= kFirstWithBFloat16Tiles);
+  if (tiles && call.frames <= kMostFrames) return temporal_attention_by_tiles(type, call, queue);
+  if (type == Type::kFloat32) return run<float>(call, queue);
+  return run<__nv_bfloat16>(call, queue);
 }
 
 }  // namespace animatediff::cuda

@@ -2,9 +2,11 @@
 
 #include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
+#include <c10/core/AllocatorConfig.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "error.h"
@@ -73,6 +75,12 @@ uint64_t peak_device_bytes(c10::Device device) {
   return static_cast<uint64_t>(std::max<int64_t>(0, stats.reserved_bytes[0].peak));
 }
 
+uint64_t peak_allocated_bytes(c10::Device device) {
+  if (device.is_cpu()) return 0;
+  const auto stats = at::accelerator::getDeviceStats(device.index());
+  return static_cast<uint64_t>(std::max<int64_t>(0, stats.allocated_bytes[0].peak));
+}
+
 uint64_t held_device_bytes(c10::Device device) {
   if (device.is_cpu()) return 0;
   const auto stats = at::accelerator::getDeviceStats(device.index());
@@ -98,6 +106,13 @@ void release_device_cache(c10::Device device) noexcept {
   } catch (const std::exception&) {
     // After a fault of the device nothing can be returned; the fault itself is reported by the call that met it.
   }
+}
+
+void avoid_fragments() {
+  for (const char* const variable : {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"}) {
+    if (std::getenv(variable) != nullptr) return;
+  }
+  c10::CachingAllocator::setAllocatorSettings("expandable_segments:True");
 }
 
 void use_full_float32() {

@@ -25,6 +25,9 @@ c10::Device resolve_device(const ad_engine_options& options);
 /** Highest number of bytes that the device allocator has held in this process; 0 on the CPU. */
 uint64_t peak_device_bytes(c10::Device device);
 
+/** Highest number of bytes that were in tensors on the device at once; 0 on the CPU. */
+uint64_t peak_allocated_bytes(c10::Device device);
+
 /** Bytes in tensors on the device now; 0 on the CPU. */
 uint64_t held_device_bytes(c10::Device device);
 
@@ -36,6 +39,12 @@ void synchronize(c10::Device device);
 
 /** Returns unused memory of the device's allocator to the driver. */
 void release_device_cache(c10::Device device) noexcept;
+
+/**
+ * Lets the device's allocator grow and shrink what it has taken, so that a stage uses what another one has left,
+ * whatever the sizes. Nothing where the user has settings of LibTorch's allocator in the environment.
+ */
+void avoid_fragments();
 
 /** Turns TF32 off for the process: its 10 bits of mantissa are not what `float32` promises. */
 void use_full_float32();

@@ -22,7 +22,8 @@ torch::jit::Module child(const torch::jit::Module& module, const std::string& na
   return module.attr(name).toModule();
 }
 
-void set_parameter(torch::jit::Module module, const std::string& name, const at::Tensor& value) {
+/** The module that holds a parameter, and the parameter's name in it. */
+std::pair<torch::jit::Module, std::string> owner_of(torch::jit::Module module, const std::string& name) {
   size_t start = 0;
   for (size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', start)) {
     module = child(module, name.substr(start, dot - start), name);
@@ -32,7 +33,23 @@ void set_parameter(torch::jit::Module module, const std::string& name, const at:
   if (!module.hasattr(leaf) || !module.attr(leaf).isTensor()) {
     throw EngineError(AD_WEIGHTS_MISSING, "The graph has no parameter " + name + ".");
   }
+  return {module, leaf};
+}
+
+void set_parameter(const torch::jit::Module& network, const std::string& name, const at::Tensor& value) {
+  auto [module, leaf] = owner_of(network, name);
   module.setattr(leaf, value);
+}
+
+/** Writes the values over those that a parameter of the same kind has; false if it is of another kind. */
+bool overwrite_parameter(const torch::jit::Module& network, const std::string& name, const at::Tensor& value) {
+  auto [module, leaf] = owner_of(network, name);
+  const at::Tensor old = module.attr(leaf).toTensor();
+  if (old.is_meta() || value.is_meta() || old.sizes() != value.sizes() || old.scalar_type() != value.scalar_type()) {
+    return false;
+  }
+  old.copy_(value);
+  return true;
 }
 
 uint64_t tensor_bytes(const at::Tensor& tensor) {
@@ -49,6 +66,8 @@ Graph Graph::load(const std::string& path) {
 Graph::Graph(const std::string& path) : path_(path), module_(torch::jit::load(path)), loaded_(true) {}
 
 void Graph::set(const std::string& name, const at::Tensor& value) {
+  // Recorded work reads parameters where they lie, and fused ones lie behind one another.
+  if (form_ == Form::kCuda && overwrite_parameter(module_, name, value)) return;
   set_parameter(module_, name, value.is_meta() ? value : value.to(place_));
 }
 
@@ -59,6 +78,7 @@ void Graph::fetch_parameters_on_use() {
 
 void Graph::move(c10::Device place) {
   if (settled_ && place == place_) return;
+  forget_recordings();
   place_ = place;
   settled_ = false;
   std::vector<std::pair<std::string, at::Tensor>> elsewhere;
@@ -68,7 +88,7 @@ void Graph::move(c10::Device place) {
   for (const auto& parameter : module_.named_parameters()) look(parameter.name, parameter.value);
   for (const auto& buffer : module_.named_buffers()) look(buffer.name, buffer.value);
   for (auto& [name, tensor] : elsewhere) {
-    set(name, tensor);
+    set_parameter(module_, name, tensor.to(place));
     tensor.reset();  // the old one goes before the next one comes
   }
   settled_ = true;
@@ -83,6 +103,7 @@ void Graph::specialise_for_cpu() {
 void Graph::specialise_for_cuda() {
   cuda::replace_modules(module_);
   form_ = Form::kCuda;
+  recordings_ = std::make_unique<cuda::Recordings>();
   pack();
 }
 
@@ -123,6 +144,18 @@ void Graph::require_complete() const {
 
 at::Tensor Graph::operator()(std::vector<c10::IValue> inputs) { return call("forward", std::move(inputs)).toTensor(); }
 
+at::Tensor Graph::repeat(const std::vector<c10::IValue>& inputs) {
+  // Parameters that are copied to the device for a call lie elsewhere the next time.
+  if (!records()) return (*this)(inputs);
+  return recordings_->call(inputs, [&](const std::vector<c10::IValue>& given) { return (*this)(given); });
+}
+
+void Graph::forget_recordings() {
+  if (recordings_ != nullptr) recordings_->clear();
+}
+
+std::string Graph::recording_problem() const { return recordings_ == nullptr ? "" : recordings_->problem(); }
+
 c10::IValue Graph::call(const std::string& method, std::vector<c10::IValue> inputs) {
   // Shapes change between calls: the profiling executor would specialise, compile and bail out again and again.
   const torch::jit::GraphOptimizerEnabledGuard plain(false);
@@ -130,7 +163,10 @@ c10::IValue Graph::call(const std::string& method, std::vector<c10::IValue> inpu
   return module_.get_method(method)(std::move(inputs));
 }
 
-void Graph::to(c10::ScalarType dtype) { module_.to(dtype); }
+void Graph::to(c10::ScalarType dtype) {
+  forget_recordings();
+  module_.to(dtype);
+}
 
 c10::ScalarType Graph::dtype() const {
   for (const auto& parameter : module_.parameters()) return parameter.scalar_type();

@@ -5,8 +5,11 @@
 #include <c10/core/Device.h>
 #include <torch/csrc/jit/api/module.h>
 
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "cuda/recordings.h"
 
 namespace animatediff {
 
@@ -47,6 +50,18 @@ class Graph {
   /** Runs forward() on the device of the first input, without gradients and without the profiling executor. */
   at::Tensor operator()(std::vector<c10::IValue> inputs);
 
+  /**
+   * The same for a call that comes again with the same shapes: a network that is specialised for CUDA is recorded then
+   * and started as a whole (cuda/recordings.h). The next call overwrites the result.
+   */
+  at::Tensor repeat(const std::vector<c10::IValue>& inputs);
+  /** Whether `repeat` records at all, here and now. */
+  [[nodiscard]] bool records() const { return recordings_ != nullptr && !place_.is_cpu(); }
+  /** Gives up what was recorded, and its memory. */
+  void forget_recordings();
+  /** Why the last repeated call was not recorded; empty if it was or need not be. */
+  [[nodiscard]] std::string recording_problem() const;
+
   /** Runs another method in the same way. */
   c10::IValue call(const std::string& method, std::vector<c10::IValue> inputs);
 
@@ -73,6 +88,8 @@ class Graph {
   Form form_ = Form::kPlain;
   bool settled_ = true;
   bool fetches_ = false;
+  // Behind a pointer, so that networks can be moved.
+  std::unique_ptr<cuda::Recordings> recordings_;
 };
 
 }  // namespace animatediff

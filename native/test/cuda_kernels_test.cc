@@ -15,9 +15,16 @@ Queue queue_of(const at::Tensor&) { return {nullptr, 0}; }
 
 namespace {
 
-constexpr cases::Operators kEmulated{animatediff::cuda::token_group_norm, animatediff::cuda::token_layer_norm,
-                                     animatediff::cuda::gated_gelu, animatediff::cuda::add_bias_residual_,
-                                     animatediff::cuda::temporal_attention};
+constexpr cases::Operators kEmulated{animatediff::cuda::token_group_norm,
+                                     animatediff::cuda::token_layer_norm,
+                                     animatediff::cuda::gated_gelu,
+                                     animatediff::cuda::add_bias_residual_,
+                                     animatediff::cuda::temporal_attention,
+                                     nullptr,  // cuBLASLt's
+                                     animatediff::cuda::phase_weights,
+                                     animatediff::cuda::corner_patches,
+                                     animatediff::cuda::join_channels,
+                                     animatediff::cuda::join_phases};
 
 void kernels_do_what_the_operators_say(at::ScalarType type) {
   std::vector<at::Tensor> results;

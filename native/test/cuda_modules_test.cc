@@ -4,11 +4,13 @@
 #include "../engine/cuda/replace.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include "../engine/cpu/replace.h"
 #include "operator_cases.h"
 
 namespace {
@@ -100,6 +102,29 @@ void unet_agrees(const char* graph, int64_t text_width, int64_t texts, bool over
         "mid_block.attentions.0.transformer_blocks.0.attn1.to_k", type);
 }
 
+/** Halves of guidance that share a sample give what they give with a sample each, plain and with the operators. */
+void shared_samples_agree(const char* graph, int64_t text_width, int64_t texts) {
+  at::manual_seed(5);
+  const at::Tensor sample = at::randn({1, 4, 3, 8, 16});
+  const at::Tensor time = at::full({2}, 481.0, at::kFloat);
+  const at::Tensor text = at::randn({texts, 77, text_width});
+  Module plain = load(graph);
+  fill(plain);
+  Module replaced = load(graph);
+  share(plain, replaced);
+  animatediff::cuda::replace_modules(replaced);
+  Module packed = load(graph);
+  share(plain, packed);
+  animatediff::cpu::replace_modules(packed);
+  animatediff::cpu::pack_weights(packed);
+  const at::Tensor expected = run(plain, {at::cat({sample, sample}), time, text, false, true}, at::kFloat);
+  EXPECT(expected.sizes() == at::IntArrayRef({2, 4, 3, 8, 16}));
+  for (Module* const module : {&plain, &replaced, &packed}) {
+    cases::expect_close(cases::describe(graph, " with a shared sample"),
+                        run(*module, {sample, time, text, false, true}, at::kFloat), expected, 2e-4);
+  }
+}
+
 void autoencoders_agree() {
   agree("tiny-vae_decoder", {at::randn({2, 4, 8, 8})}, "decoder.mid_block.resnets.0.conv1");
   agree("demo-vae_encoder", {at::randn({1, 3, 64, 32})}, "encoder.mid_block.resnets.0.conv1");
@@ -115,6 +140,8 @@ int main() {
   unet_agrees("demo-unet_motion_mid", 40, 2, false);
   // What a device runs by default: here for the types of tensors, whose mixture would throw.
   unet_agrees("tiny-unet_motion_mid", 32, 2, true, at::kHalf);
+  shared_samples_agree("tiny-unet", 32, 2);
+  shared_samples_agree("tiny-unet_motion_mid", 32, 6);
   autoencoders_agree();
   return check::finish("cuda_modules");
 }

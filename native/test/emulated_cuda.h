@@ -11,6 +11,7 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -40,6 +41,8 @@ inline float __half2float(__half value) { return value; }
 inline float __bfloat162float(__nv_bfloat16 value) { return value; }
 inline __half __float2half_rn(float value) { return value; }
 inline __nv_bfloat16 __float2bfloat16_rn(float value) { return value; }
+inline float __expf(float value) { return std::exp(value); }
+inline float __fdividef(float left, float right) { return left / right; }
 inline float rsqrtf(float value) { return 1.0F / std::sqrt(value); }
 
 namespace emulated {
@@ -50,6 +53,7 @@ struct Index {
 
 /** Of the device that is imitated. */
 inline int multiprocessors = 3;
+inline int compute_capability = 9;
 /** Threads take their turns from the last to the first. */
 inline bool backwards = false;
 
@@ -125,6 +129,18 @@ class Block {
     return other;
   }
 
+  using Words = std::array<uint32_t, 3>;
+
+  /** What each lane of the warp gives, for all of them. */
+  std::array<Words, 32> gather(const Words& words) {
+    threads_[threadIdx.x].words = words;
+    wait_for_warp();
+    std::array<Words, 32> all;
+    for (size_t lane = 0; lane < all.size(); ++lane) all[lane] = threads_[threadIdx.x / 32 * 32 + lane].words;
+    wait_for_warp();
+    return all;
+  }
+
  private:
   struct Thread {
     ucontext_t context;
@@ -132,6 +148,7 @@ class Block {
     Barrier* barrier;
     int64_t generation;
     float offered;
+    std::array<uint32_t, 3> words;
     bool done;
   };
 
@@ -205,5 +222,6 @@ const char* start(void (*kernel)(Parameters...), unsigned blocks, int threads, i
 }
 
 inline int multiprocessors(const Queue&) { return emulated::multiprocessors; }
+inline int compute_capability(const Queue&) { return emulated::compute_capability; }
 
 }  // namespace animatediff::cuda

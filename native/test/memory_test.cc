@@ -53,14 +53,14 @@ void estimates_are_near_what_was_published() {
 }
 
 void the_plan_follows_what_is_free() {
-  EXPECT((automatic(24) == MemoryPlan{2, 4, AD_OFFLOAD_NONE}));
+  EXPECT((automatic(24) == MemoryPlan{2, 2, AD_OFFLOAD_NONE}));
   EXPECT((automatic(6) == MemoryPlan{2, 2, AD_OFFLOAD_IDLE}));
   EXPECT((automatic(5) == MemoryPlan{1, 1, AD_OFFLOAD_IDLE}));
   EXPECT((automatic(3) == MemoryPlan{1, 1, AD_OFFLOAD_SEQUENTIAL}));
   // Nothing fits: the smallest is tried all the same.
   EXPECT((automatic(1) == MemoryPlan{1, 1, AD_OFFLOAD_SEQUENTIAL}));
   // A device that does not tell is taken at its word.
-  EXPECT((automatic(0) == MemoryPlan{2, 4, AD_OFFLOAD_NONE}));
+  EXPECT((automatic(0) == MemoryPlan{2, 2, AD_OFFLOAD_NONE}));
 }
 
 void every_plan_but_the_last_fits() {
@@ -77,13 +77,13 @@ void low_is_below_its_target_and_high_does_not_look() {
   EXPECT((low == MemoryPlan{1, 1, AD_OFFLOAD_IDLE}));
   EXPECT(static_cast<double>(sampling_bytes(low, kClip, kSd15)) <= 4.2 * kGiga);
   EXPECT(static_cast<double>(decoding_bytes(low, kClip, kSd15)) <= 4.2 * kGiga);
-  EXPECT((plan_memory(AD_MEMORY_HIGH, kClip, kSd15, gpu(1)) == MemoryPlan{2, 4, AD_OFFLOAD_NONE}));
+  EXPECT((plan_memory(AD_MEMORY_HIGH, kClip, kSd15, gpu(1)) == MemoryPlan{2, 2, AD_OFFLOAD_NONE}));
 }
 
 void larger_work_is_cut_smaller() {
   Workload batch = kClip;
   batch.rows = 8;
-  EXPECT((plan_memory(AD_MEMORY_AUTO, batch, kSd15, gpu(80)) == MemoryPlan{8, 4, AD_OFFLOAD_NONE}));
+  EXPECT((plan_memory(AD_MEMORY_AUTO, batch, kSd15, gpu(80)) == MemoryPlan{8, 2, AD_OFFLOAD_NONE}));
   EXPECT((plan_memory(AD_MEMORY_AUTO, batch, kSd15, gpu(10)) == MemoryPlan{4, 1, AD_OFFLOAD_IDLE}));
   Workload wide = kClip;
   wide.height = wide.width = 1024;

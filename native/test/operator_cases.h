@@ -3,6 +3,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
 
@@ -26,13 +27,20 @@ struct Operators {
   decltype(&animatediff::operators::gated_gelu) gated_gelu;
   decltype(&animatediff::operators::add_bias_residual_) add_bias_residual;
   decltype(&animatediff::operators::temporal_attention) temporal_attention;
+  decltype(&animatediff::operators::linear_residual) linear_residual;
+  decltype(&animatediff::operators::phase_weights) phase_weights;
+  decltype(&animatediff::operators::corner_patches) corner_patches;
+  decltype(&animatediff::operators::join_channels) join_channels;
+  decltype(&animatediff::operators::join_phases) join_phases;
 };
 
 /** What is registered with LibTorch, on whatever device the tensors are. */
-inline constexpr Operators kRegistered{animatediff::operators::token_group_norm,
-                                       animatediff::operators::token_layer_norm, animatediff::operators::gated_gelu,
-                                       animatediff::operators::add_bias_residual_,
-                                       animatediff::operators::temporal_attention};
+inline constexpr Operators kRegistered{
+    animatediff::operators::token_group_norm,   animatediff::operators::token_layer_norm,
+    animatediff::operators::gated_gelu,         animatediff::operators::add_bias_residual_,
+    animatediff::operators::temporal_attention, animatediff::operators::linear_residual,
+    animatediff::operators::phase_weights,      animatediff::operators::corner_patches,
+    animatediff::operators::join_channels,      animatediff::operators::join_phases};
 
 /** Random sizes and values, the same in every run. */
 class Source {
@@ -121,7 +129,7 @@ class Calls {
   }
 
   void layer_norm() {
-    const int64_t channels = source_.among({8, 32, 64, 320, 640, 1280, 8 * source_.integer(1, 80)});
+    const int64_t channels = source_.among({8, 32, 64, 320, 640, 1280, 1608, 8 * source_.integer(1, 80)});
     const int64_t frames = source_.integer(1, 6);
     const at::Tensor x = source_.tensor({source_.integer(1, 2) * frames, source_.integer(1, 9), channels}, 3, 2);
     const at::Tensor weight = source_.tensor({channels});
@@ -160,6 +168,49 @@ class Calls {
             actual_.temporal_attention(put(qkv), heads), expected_.temporal_attention(qkv, heads));
   }
 
+  void linear_residual() {
+    const int64_t inputs = 8 * source_.integer(1, 60);
+    const int64_t outputs = 8 * source_.integer(1, 40);
+    const at::Tensor x = source_.tensor({source_.integer(1, 3), source_.integer(1, 70), inputs});
+    const at::Tensor weight = source_.tensor({outputs, inputs}, 0, 1 / std::sqrt(static_cast<double>(inputs)));
+    const at::Tensor residual = source_.tensor({x.size(0), x.size(1), outputs}, 1, 2);
+    const Optional bias = source_.maybe({outputs});
+    const at::Tensor expected = expected_.linear_residual(x, weight, bias, residual, at::empty_like(residual));
+    const at::Tensor given = put(residual.clone());
+    const at::Tensor out = source_.coin() ? given : at::empty_like(given);
+    EXPECT(actual_.linear_residual(put(x), put(weight), put(bias), given, out).is_same(out));
+    compare(describe("linear_residual ", x.sizes(), " by ", weight.sizes()), out, expected, 2);
+  }
+
+  void phase_weights() {
+    const at::Tensor weight = source_.tensor({source_.integer(1, 40), 3, 3, 8 * source_.integer(1, 12)});
+    compare(describe("phase_weights ", weight.sizes()), actual_.phase_weights(put(weight)),
+            expected_.phase_weights(weight));
+  }
+
+  void corner_patches() {
+    const at::Tensor x = source_.tensor(
+        {source_.integer(1, 3), source_.integer(1, 5), source_.integer(1, 5), 8 * source_.integer(1, 30)});
+    compare(describe("corner_patches ", x.sizes()), actual_.corner_patches(put(x)), expected_.corner_patches(x));
+  }
+
+  void join_channels() {
+    const at::Tensor left =
+        source_.tensor({source_.integer(1, 3), source_.integer(1, 20), 8 * source_.integer(1, 160)});
+    const at::Tensor right = source_.tensor({left.size(0), left.size(1), 8 * source_.integer(1, 160)});
+    compare(describe("join_channels ", left.sizes(), " and ", right.sizes()),
+            actual_.join_channels(put(left), put(right)), expected_.join_channels(left, right));
+  }
+
+  void join_phases() {
+    const int64_t channels = 8 * source_.integer(1, 30);
+    const at::Tensor x =
+        source_.tensor({source_.integer(1, 3), source_.integer(2, 6), source_.integer(2, 6), 4 * channels});
+    const Optional bias = source_.maybe({channels});
+    compare(describe("join_phases ", x.sizes()), actual_.join_phases(put(x), put(bias)),
+            expected_.join_phases(x, bias));
+  }
+
   void all(int times) {
     for (int i = 0; i < times; ++i) {
       group_norm();
@@ -167,6 +218,11 @@ class Calls {
       gated_gelu();
       add_bias_residual();
       temporal_attention();
+      if (actual_.linear_residual != nullptr) linear_residual();
+      phase_weights();
+      corner_patches();
+      join_channels();
+      join_phases();
     }
   }
 

@@ -42,7 +42,8 @@ class Runs {
     };
     // LibTorch's own limit for a device, so that its allocator is what runs out.
     const share = limit && accelerator && device === 'cuda' && limit / accelerator.totalBytes;
-    const config = `per_process_memory_fraction:${share}`;
+    // The engine leaves settings of the user's alone, also the one that it would make itself.
+    const config = `expandable_segments:True,per_process_memory_fraction:${share}`;
     const env = share ? { PYTORCH_ALLOC_CONF: config, PYTORCH_CUDA_ALLOC_CONF: config } : {};
     const answer = await runProgram<MemoryAnswer>('memory-run.ts', job, env);
     const { memory: taken } = answer;

@@ -1,5 +1,6 @@
 """Attention and feed-forward layers shared by the spatial transformers and the motion modules."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -68,9 +69,11 @@ class BasicTransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(width)
         self.ff = FeedForward(width)
 
-    def forward(self, x: Tensor, text: Tensor) -> Tensor:
+    def forward(self, x: Tensor, text: Tensor, repeats: int) -> Tensor:
         normed = self.norm1(x)
         x = x + self.attn1(normed, normed)
+        if repeats > 1:
+            x = torch.cat([x] * repeats)
         x = x + self.attn2(self.norm2(x), text)
         return x + self.ff(self.norm3(x))
 
@@ -78,7 +81,9 @@ class BasicTransformerBlock(nn.Module):
 class SpatialTransformer(nn.Module):
     """Transformer over the pixels of each frame, conditioned on text.
 
-    forward(x [batch * frames, width, h, w], text [batch or batch * frames, tokens, text_width]).
+    forward(x [batch * frames / repeats, width, h, w],
+    text [batch or batch * frames, tokens, text_width], repeats) -> [batch * frames, width, h, w]:
+    `repeats` parts of the text, one behind the other, see the same pictures.
     """
 
     def __init__(self, width: int, text_width: int, heads: int, groups: int) -> None:
@@ -88,11 +93,13 @@ class SpatialTransformer(nn.Module):
         self.transformer_blocks = nn.ModuleList([BasicTransformerBlock(width, text_width, heads)])
         self.proj_out = nn.Conv2d(width, width, 1)
 
-    def forward(self, x: Tensor, text: Tensor) -> Tensor:
+    def forward(self, x: Tensor, text: Tensor, repeats: int) -> Tensor:
         n, width, h, w = x.shape
         hidden = self.proj_in(self.norm(x))
         hidden = hidden.permute(0, 2, 3, 1).reshape(n, h * w, width)
         for block in self.transformer_blocks:
-            hidden = block(hidden, text)
-        hidden = hidden.reshape(n, h, w, width).permute(0, 3, 1, 2).contiguous()
+            hidden = block(hidden, text, repeats)
+        hidden = hidden.reshape(n * repeats, h, w, width).permute(0, 3, 1, 2).contiguous()
+        if repeats > 1:
+            x = torch.cat([x] * repeats)
         return self.proj_out(hidden) + x

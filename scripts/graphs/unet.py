@@ -16,6 +16,11 @@ from .motion import MotionModule
 from .norm import FrameGroupNorm
 
 
+def repeated(x: Tensor, repeats: int) -> Tensor:
+    """`repeats` copies of x behind one another along its first dimension."""
+    return x if repeats == 1 else torch.cat([x] * repeats)
+
+
 class TimestepEmbedding(nn.Module):
     """Sinusoids of the timestep, cosines first, and two linear layers. [batch] -> [batch, 4 * width]."""
 
@@ -34,7 +39,10 @@ class TimestepEmbedding(nn.Module):
 
 
 class ResnetBlock(nn.Module):
-    """Two convolutions with a residual. `temb` [batch, 4 * width] is the time embedding after its SiLU."""
+    """Two convolutions with a residual. `temb` [batch, 4 * width] is the time embedding after its SiLU.
+
+    x may be the first rows only, where the others are the same (UNet).
+    """
 
     def __init__(self, inputs: int, outputs: int, temb: int, groups: int) -> None:
         super().__init__()
@@ -47,7 +55,7 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x: Tensor, temb: Tensor, frames: int, norm_over_frames: bool) -> Tensor:
         hidden = self.conv1(F.silu(self.norm1(x, frames, norm_over_frames)))
-        shift = self.time_emb_proj(temb).repeat_interleave(frames, dim=0)
+        shift = self.time_emb_proj(temb[: x.size(0) // frames]).repeat_interleave(frames, dim=0)
         hidden = hidden + shift[:, :, None, None]
         hidden = self.conv2(F.silu(self.norm2(hidden, frames, norm_over_frames)))
         if self.conv_shortcut is not None:
@@ -81,11 +89,18 @@ class Upsample(nn.Module):
         return self.conv(torch._C._nn.upsample_nearest2d(x, [height, width]))
 
 
+class Skip(nn.Module):
+    """Channels of a skip connection behind those of the hidden state."""
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        return torch.cat([x, skip], dim=1)
+
+
 class NoAttention(nn.Module):
     """Stands where a block has no spatial transformer."""
 
-    def forward(self, x: Tensor, text: Tensor) -> Tensor:
-        return x
+    def forward(self, x: Tensor, text: Tensor, repeats: int) -> Tensor:
+        return repeated(x, repeats)
 
 
 class NoMotion(nn.Module):
@@ -144,7 +159,7 @@ class DownBlock(nn.Module):
     ) -> Tensor:
         for resnet, attention, motion in zip(self.resnets, self.attentions, self.motion_modules):
             x = resnet(x, temb, frames, norm_over_frames)
-            x = attention(x, text)
+            x = attention(x, text, temb.size(0) * frames // x.size(0))
             x = motion(x, frames, motion_norm_over_frames)
             skips.append(x)
         if self.downsamplers is not None:
@@ -175,7 +190,7 @@ class MidBlock(nn.Module):
         motion_norm_over_frames: bool,
     ) -> Tensor:
         x = self.resnets[0](x, temb, frames, norm_over_frames)
-        x = self.attentions[0](x, text)
+        x = self.attentions[0](x, text, 1)
         x = self.motion_modules[0](x, frames, motion_norm_over_frames)
         return self.resnets[1](x, temb, frames, norm_over_frames)
 
@@ -191,6 +206,7 @@ class UpBlock(nn.Module):
         self.attentions = attention_layers(count, width, config, attention)
         self.motion_modules = motion_layers(count, width, config, motion)
         self.upsamplers = nn.ModuleList([Upsample(width)])
+        self.skip = Skip()
 
     def forward(
         self,
@@ -203,8 +219,8 @@ class UpBlock(nn.Module):
         skips: list[Tensor],
     ) -> Tensor:
         for resnet, attention, motion in zip(self.resnets, self.attentions, self.motion_modules):
-            x = resnet(torch.cat([x, skips.pop()], dim=1), temb, frames, norm_over_frames)
-            x = attention(x, text)
+            x = resnet(self.skip(x, skips.pop()), temb, frames, norm_over_frames)
+            x = attention(x, text, 1)
             x = motion(x, frames, motion_norm_over_frames)
         size = skips[-1].shape
         for upsampler in self.upsamplers:
@@ -226,6 +242,7 @@ class LastUpBlock(nn.Module):
         self.resnets = nn.ModuleList([ResnetBlock(i, width, temb, config.groups) for i in inputs])
         self.attentions = attention_layers(count, width, config, attention)
         self.motion_modules = motion_layers(count, width, config, motion)
+        self.skip = Skip()
 
     def forward(
         self,
@@ -237,10 +254,10 @@ class LastUpBlock(nn.Module):
         motion_norm_over_frames: bool,
         skips: list[Tensor],
     ) -> Tensor:
-        x = self.resnets[0](torch.cat([x, skips.pop()], dim=1), temb, frames, norm_over_frames)
-        x = self.motion_modules[0](self.attentions[0](x, text), frames, motion_norm_over_frames)
-        x = self.resnets[1](torch.cat([x, skips.pop()], dim=1), temb, frames, norm_over_frames)
-        return self.motion_modules[1](self.attentions[1](x, text), frames, motion_norm_over_frames)
+        x = self.resnets[0](self.skip(x, skips.pop()), temb, frames, norm_over_frames)
+        x = self.motion_modules[0](self.attentions[0](x, text, 1), frames, motion_norm_over_frames)
+        x = self.resnets[1](self.skip(x, skips.pop()), temb, frames, norm_over_frames)
+        return self.motion_modules[1](self.attentions[1](x, text, 1), frames, motion_norm_over_frames)
 
     def finish(
         self,
@@ -252,8 +269,8 @@ class LastUpBlock(nn.Module):
         motion_norm_over_frames: bool,
         skip: Tensor,
     ) -> Tensor:
-        x = self.resnets[2](torch.cat([x, skip], dim=1), temb, frames, norm_over_frames)
-        return self.motion_modules[2](self.attentions[2](x, text), frames, motion_norm_over_frames)
+        x = self.resnets[2](self.skip(x, skip), temb, frames, norm_over_frames)
+        return self.motion_modules[2](self.attentions[2](x, text, 1), frames, motion_norm_over_frames)
 
 
 def up_inputs(config: UNetConfig, level: int) -> list[int]:
@@ -269,9 +286,13 @@ def up_inputs(config: UNetConfig, level: int) -> list[int]:
 class UNet(nn.Module):
     """Predicts noise for clips.
 
-    forward(sample [batch, in_channels, frames, h, w], timestep [batch],
+    forward(sample [batch or fewer, in_channels, frames, h, w], timestep [batch],
     text [batch or batch * frames, tokens, text_width], norm_over_frames, motion_norm_over_frames)
     -> [batch, out_channels, frames, h, w].
+
+    Rows that the sample lacks are those that it has, repeated, with the timesteps of the first ones: so the
+    halves of classifier-free guidance, which differ in their text, share what comes before the first
+    attention to it.
 
     `motion`: motion modules in the down and up blocks; `motion_mid`: also in the middle (v2).
     """
@@ -364,8 +385,9 @@ class UNet(nn.Module):
         motion_norm_over_frames: bool,
     ) -> Tensor:
         """The last layer on the way up, which takes the first features as its skip, and the output."""
+        skip = repeated(first, deep.size(0) // first.size(0))
         x = self.up_blocks[-1].finish(
-            deep, temb, text, frames, norm_over_frames, motion_norm_over_frames, first
+            deep, temb, text, frames, norm_over_frames, motion_norm_over_frames, skip
         )
         x = self.conv_out(F.silu(self.conv_norm_out(x, frames, norm_over_frames)))
         return x.unflatten(0, [-1, frames]).transpose(1, 2)

@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -154,6 +155,12 @@ void sum_in_parallel(Statistics& statistics, const Rows& x, int64_t first, int64
 at::Tensor channels_last(const at::Tensor& x) { return x.contiguous(at::MemoryFormat::ChannelsLast); }
 
 at::Tensor tokens(const at::Tensor& x) { return x.permute({0, 2, 3, 1}).view({x.size(0), -1, x.size(1)}); }
+
+at::Tensor first_rows(const at::Tensor& x, int64_t count) { return x.size(0) == count ? x : x.narrow(0, 0, count); }
+
+at::Tensor repeated(const at::Tensor& x, int64_t repeats) {
+  return repeats == 1 ? x : at::cat(std::vector<at::Tensor>(static_cast<size_t>(repeats), x), 0);
+}
 
 at::Tensor picture(const at::Tensor& tokens, const at::Tensor& like) {
   return tokens.view({like.size(0), like.size(2), like.size(3), -1}).permute({0, 3, 1, 2});

@@ -17,6 +17,12 @@ at::Tensor tokens(const at::Tensor& x);
 /** Tokens [n, h * w, channels] as a picture of the size of `like`. */
 at::Tensor picture(const at::Tensor& tokens, const at::Tensor& like);
 
+/** `repeats` copies of x behind one another along its first dimension, in the order of memory of x. */
+at::Tensor repeated(const at::Tensor& x, int64_t repeats);
+
+/** The first `count` rows of x, which may be all. */
+at::Tensor first_rows(const at::Tensor& x, int64_t count);
+
 /** Linear layer, or 1x1 convolution of tokens; plus `added`, of the output's shape, if it is defined. */
 at::Tensor linear(const at::Tensor& x, const Part& layer, const at::Tensor& added = {});
 

@@ -24,7 +24,7 @@ at::Tensor unet_downsample(const Part& self, Inputs inputs);
 at::Tensor unet_upsample(const Part& self, Inputs inputs);
 /** norm.FrameGroupNorm: x, frames, over_frames. */
 at::Tensor frame_group_norm(const Part& self, Inputs inputs);
-/** attention.SpatialTransformer: x, text. */
+/** attention.SpatialTransformer: x, text, repeats. */
 at::Tensor spatial_transformer(const Part& self, Inputs inputs);
 /** motion.TemporalTransformer: x, frames, norm_over_frames. */
 at::Tensor temporal_transformer(const Part& self, Inputs inputs);

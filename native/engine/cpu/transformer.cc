@@ -36,9 +36,13 @@ at::Tensor spatial_transformer(const Part& self, Inputs inputs) {
   at::Tensor hidden = linear(tokens(normed), self["proj_in"]);
   const Part block = self["transformer_blocks"]["0"];
   hidden = attend_to_itself(block["attn1"], layer_norm(hidden, block["norm1"]), hidden);
+  // What was the same for all parts of the text.
+  const int64_t repeats = inputs[2].toInt();
+  hidden = repeated(hidden, repeats);
   hidden = attend_to_text(block["attn2"], layer_norm(hidden, block["norm2"]), text, hidden);
   hidden = feed_forward(block["ff"], layer_norm(hidden, block["norm3"]), hidden);
-  return picture(linear(hidden, self["proj_out"], tokens(x)), x);
+  const at::Tensor whole = repeated(x, repeats);
+  return picture(linear(hidden, self["proj_out"], tokens(whole)), whole);
 }
 
 at::Tensor temporal_transformer(const Part& self, Inputs inputs) {

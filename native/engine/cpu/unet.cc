@@ -29,7 +29,7 @@ at::Tensor unet_resnet(const Part& self, Inputs inputs) {
   hidden = convolution(hidden, self["conv1"]);
   GroupNormOptions second = norm_options(self["norm2"], count, true);
   // One row for each clip; the norm adds it to all of the clip's frames.
-  second.shift = linear(inputs[1].toTensor(), time).to(at::kFloat);
+  second.shift = linear(first_rows(inputs[1].toTensor(), x.size(0) / inputs[2].toInt()), time).to(at::kFloat);
   hidden = group_norm(hidden, self["norm2"], second);
   return convolution(hidden, self["conv2"], shortcut(self, x));
 }

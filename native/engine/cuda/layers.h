@@ -22,6 +22,9 @@ at::Tensor project(const at::Tensor& x, const Part& layer);
 /** The same, plus `residual` of the output's shape. */
 at::Tensor project(const at::Tensor& x, const Part& layer, const at::Tensor& residual);
 
+/** The same, written to `out`, which may be `residual`. */
+at::Tensor project_onto(const at::Tensor& x, const Part& layer, const at::Tensor& residual, const at::Tensor& out);
+
 /** Convolution of a channels-last picture without its bias, which the operator behind it adds. */
 at::Tensor convolution_without_bias(const at::Tensor& x, const Part& layer);
 
@@ -31,8 +34,11 @@ at::Tensor normalise_groups(const at::Tensor& x, const Part& layer, int64_t samp
 
 at::Tensor normalise(const at::Tensor& x, const Part& layer, const Optional& positions = std::nullopt);
 
-/** GEGLU feed-forward, plus x. `normed` is x after its LayerNorm. */
-at::Tensor gated_feed_forward(const Part& layers, const at::Tensor& normed, const at::Tensor& x);
+/** The 3x3 convolution of a channels-last picture that nearest-neighbour upsampling has made twice as large. */
+at::Tensor upsampled_convolution(const at::Tensor& x, const Part& layer);
+
+/** Adds a GEGLU feed-forward to x in place. `normed` is x after its LayerNorm. */
+void add_gated_feed_forward(const Part& layers, const at::Tensor& normed, const at::Tensor& x);
 
 /** Queries, keys and values of a self-attention without biases: [.., 3 * width]. */
 at::Tensor fused_projection(const at::Tensor& x, const Part& attention);

@@ -13,4 +13,14 @@ namespace animatediff::cuda {
  */
 const std::string& kernels_problem(c10::Device device);
 
+/** What step_graph.h is made of. `body` and what is thrown pass through. */
+struct GraphFunctions {
+  void* (*capture)(int device, void* neighbour, void (*body)(void* context), void* context);
+  void (*replay)(void* graph);
+  void (*free)(void* graph);
+};
+
+/** Only where `kernels_problem` is empty. */
+const GraphFunctions& graph_functions();
+
 }  // namespace animatediff::cuda

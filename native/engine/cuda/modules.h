@@ -20,7 +20,13 @@ at::Tensor frame_group_norm(const Part& self, Inputs inputs);
 at::Tensor unet_resnet(const Part& self, Inputs inputs);
 /** vae.ResnetBlock: x. */
 at::Tensor vae_resnet(const Part& self, Inputs inputs);
-/** attention.SpatialTransformer: x, text. */
+/** unet.Upsample: x, height, width. */
+at::Tensor unet_upsample(const Part& self, Inputs inputs);
+/** unet.Skip: x, skip. */
+at::Tensor unet_skip(const Part& self, Inputs inputs);
+/** vae.Upsample: x. */
+at::Tensor vae_upsample(const Part& self, Inputs inputs);
+/** attention.SpatialTransformer: x, text, repeats. */
 at::Tensor spatial_transformer(const Part& self, Inputs inputs);
 /** motion.TemporalTransformer: x, frames, norm_over_frames. */
 at::Tensor temporal_transformer(const Part& self, Inputs inputs);

@@ -10,7 +10,9 @@ namespace animatediff {
 
 bool means_exhaustion(const std::string& text) {
   // Only the CUDA caching allocator has an error class of its own for this.
-  for (const char* phrase : {"can't allocate memory", "out of memory", "ALLOC_FAILED"}) {
+  // cuDNN's convolutions try one kernel after the other where their workspace does not fit, and say that there is none.
+  for (const char* phrase :
+       {"can't allocate memory", "out of memory", "ALLOC_FAILED", "unable to find an engine to execute"}) {
     if (text.find(phrase) != std::string::npos) return true;
   }
   return false;

@@ -21,6 +21,11 @@ TORCH_LIBRARY(animatediff, library) {
   library.def("gated_gelu(Tensor x, Tensor? bias) -> Tensor");
   library.def("add_bias_residual_(Tensor(a!) x, Tensor? bias, Tensor residual) -> Tensor(a!)");
   library.def("temporal_attention(Tensor qkv, int heads) -> Tensor");
+  library.def("linear_residual(Tensor x, Tensor weight, Tensor? bias, Tensor residual, Tensor(a!) out) -> Tensor(a!)");
+  library.def("phase_weights(Tensor weight) -> Tensor");
+  library.def("corner_patches(Tensor x) -> Tensor");
+  library.def("join_channels(Tensor left, Tensor right) -> Tensor");
+  library.def("join_phases(Tensor x, Tensor? bias) -> Tensor");
 }
 
 at::Tensor token_group_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
@@ -48,6 +53,32 @@ at::Tensor add_bias_residual_(const at::Tensor& x, const Optional& bias, const a
 at::Tensor temporal_attention(const at::Tensor& qkv, int64_t heads) {
   static const auto call = find("animatediff::temporal_attention", &temporal_attention);
   return call.call(qkv, heads);
+}
+
+at::Tensor linear_residual(const at::Tensor& x, const at::Tensor& weight, const Optional& bias,
+                           const at::Tensor& residual, const at::Tensor& out) {
+  static const auto call = find("animatediff::linear_residual", &linear_residual);
+  return call.call(x, weight, bias, residual, out);
+}
+
+at::Tensor phase_weights(const at::Tensor& weight) {
+  static const auto call = find("animatediff::phase_weights", &phase_weights);
+  return call.call(weight);
+}
+
+at::Tensor corner_patches(const at::Tensor& x) {
+  static const auto call = find("animatediff::corner_patches", &corner_patches);
+  return call.call(x);
+}
+
+at::Tensor join_channels(const at::Tensor& left, const at::Tensor& right) {
+  static const auto call = find("animatediff::join_channels", &join_channels);
+  return call.call(left, right);
+}
+
+at::Tensor join_phases(const at::Tensor& x, const Optional& bias) {
+  static const auto call = find("animatediff::join_phases", &join_phases);
+  return call.call(x, bias);
 }
 
 }  // namespace animatediff::operators

@@ -37,4 +37,30 @@ at::Tensor add_bias_residual_(const at::Tensor& x, const Optional& bias, const a
  */
 at::Tensor temporal_attention(const at::Tensor& qkv, int64_t heads);
 
+/**
+ * out = x weight^T + bias + residual; returns out, which may be `residual` itself. x [n, tokens, in], weight [out, in],
+ * bias [out], residual and out [n, tokens, out].
+ */
+at::Tensor linear_residual(const at::Tensor& x, const at::Tensor& weight, const Optional& bias,
+                           const at::Tensor& residual, const at::Tensor& out);
+
+/**
+ * The 3x3 kernels [out, 3, 3, in] of a convolution behind nearest-neighbour upsampling to twice the size, as 2x2
+ * kernels [4 * out, 2, 2, in] of one in front of it, padded by one pixel: one for each parity of the output's row and
+ * column (even rows and columns first), whose taps are sums, rounded once.
+ */
+at::Tensor phase_weights(const at::Tensor& weight);
+
+/**
+ * The 2x2 pixels that meet at each corner of a picture [n, h, w, channels], zeros beyond its edges: [n, h + 1, w + 1, 4
+ * * channels], rows first. With `phase_weights` as a matrix that convolution is a product.
+ */
+at::Tensor corner_patches(const at::Tensor& x);
+
+/** Channels of two tensors [n, tokens, _] side by side. */
+at::Tensor join_channels(const at::Tensor& left, const at::Tensor& right);
+
+/** What that convolution gives, [n, h + 1, w + 1, 4 * channels], as the picture [n, 2h, 2w, channels], plus bias. */
+at::Tensor join_phases(const at::Tensor& x, const Optional& bias);
+
 }  // namespace animatediff::operators

@@ -1,6 +1,11 @@
 // The operators on the CPU, by the CPU's own kernels in float32 whatever the type of the tensors: what the CUDA
 // implementations are compared with.
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/stack.h>
 #include <torch/library.h>
 
 #include "../cpu/attention.h"
@@ -49,6 +54,62 @@ at::Tensor reference_temporal_attention(const at::Tensor& qkv, int64_t heads) {
   return out.view({qkv.size(0), qkv.size(1), qkv.size(2), channels}).to(qkv.scalar_type());
 }
 
+at::Tensor reference_linear_residual(const at::Tensor& x, const at::Tensor& weight, const Optional& bias,
+                                     const at::Tensor& residual, const at::Tensor& out) {
+  check_linear_residual(x, weight, bias, residual, out);
+  at::Tensor sum = at::linear(wide(x), wide(weight)) + wide(residual);
+  if (bias.has_value()) sum += wide(*bias);
+  return out.copy_(sum);
+}
+
+at::Tensor reference_phase_weights(const at::Tensor& weight) {
+  check_phase_weights(weight);
+  const at::Tensor taps = wide(weight);
+  std::vector<at::Tensor> phases;
+  for (const int64_t row : {0, 1}) {
+    // [out, 2, 3, in]: an even row sees its own source row twice, an odd one too.
+    const at::Tensor rows = at::stack({taps.narrow(1, 0, 1 + row).sum(1), taps.narrow(1, 1 + row, 2 - row).sum(1)}, 1);
+    for (const int64_t column : {0, 1}) {
+      phases.push_back(
+          at::stack({rows.narrow(2, 0, 1 + column).sum(2), rows.narrow(2, 1 + column, 2 - column).sum(2)}, 2));
+    }
+  }
+  return at::cat(phases).to(weight.scalar_type());
+}
+
+at::Tensor reference_corner_patches(const at::Tensor& x) {
+  check_corner_patches(x);
+  const at::Tensor padded = at::constant_pad_nd(x, {0, 0, 1, 1, 1, 1});
+  std::vector<at::Tensor> pixels;
+  for (const int64_t row : {0, 1}) {
+    for (const int64_t column : {0, 1}) {
+      pixels.push_back(padded.narrow(1, row, x.size(1) + 1).narrow(2, column, x.size(2) + 1));
+    }
+  }
+  return at::cat(pixels, 3);
+}
+
+at::Tensor reference_join_channels(const at::Tensor& left, const at::Tensor& right) {
+  check_join_channels(left, right);
+  return at::cat({left, right}, 2);
+}
+
+at::Tensor reference_join_phases(const at::Tensor& x, const Optional& bias) {
+  check_join_phases(x, bias);
+  const int64_t height = x.size(1) - 1;
+  const int64_t width = x.size(2) - 1;
+  const at::Tensor phases = wide(x).unflatten(3, {2, 2, -1});
+  at::Tensor y = at::empty({x.size(0), height, 2, width, 2, x.size(3) / 4}, phases.options());
+  for (const int64_t row : {0, 1}) {
+    for (const int64_t column : {0, 1}) {
+      y.select(2, row).select(3, column).copy_(
+          phases.narrow(1, row, height).narrow(2, column, width).select(3, row).select(3, column));
+    }
+  }
+  if (bias.has_value()) y += wide(*bias);
+  return y.view({x.size(0), 2 * height, 2 * width, x.size(3) / 4}).to(x.scalar_type());
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(animatediff, CPU, library) {
@@ -57,6 +118,11 @@ TORCH_LIBRARY_IMPL(animatediff, CPU, library) {
   library.impl("gated_gelu", reference_gated_gelu);
   library.impl("add_bias_residual_", reference_add_bias_residual_);
   library.impl("temporal_attention", reference_temporal_attention);
+  library.impl("linear_residual", reference_linear_residual);
+  library.impl("phase_weights", reference_phase_weights);
+  library.impl("corner_patches", reference_corner_patches);
+  library.impl("join_channels", reference_join_channels);
+  library.impl("join_phases", reference_join_phases);
 }
 
 }  // namespace animatediff::operators

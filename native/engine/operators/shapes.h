@@ -70,4 +70,36 @@ inline int64_t check_temporal_attention(const at::Tensor& qkv, int64_t heads) {
   return qkv.size(3) / (3 * heads);
 }
 
+inline void check_linear_residual(const at::Tensor& x, const at::Tensor& weight, const Optional& bias,
+                                  const at::Tensor& residual, const at::Tensor& out) {
+  constexpr const char* kName = "linear_residual";
+  check_operand(kName, x, 3);
+  check_operand(kName, weight, 2);
+  check_beside(kName, x, weight, {weight.size(0), x.size(2)});
+  check_beside(kName, x, bias, {weight.size(0)});
+  check_beside(kName, x, residual, {x.size(0), x.size(1), weight.size(0)});
+  check_beside(kName, x, out, residual.sizes());
+}
+
+inline void check_phase_weights(const at::Tensor& weight) {
+  check_operand("phase_weights", weight, 4);
+  TORCH_CHECK_VALUE(weight.size(1) == 3 && weight.size(2) == 3,
+                    "animatediff::phase_weights expects [out, 3, 3, in], but got ", weight.sizes(), ".");
+}
+
+inline void check_corner_patches(const at::Tensor& x) { check_operand("corner_patches", x, 4); }
+
+inline void check_join_channels(const at::Tensor& left, const at::Tensor& right) {
+  check_operand("join_channels", left, 3);
+  check_operand("join_channels", right, 3);
+  check_beside("join_channels", left, right, {left.size(0), left.size(1), right.size(2)});
+}
+
+inline void check_join_phases(const at::Tensor& x, const Optional& bias) {
+  check_operand("join_phases", x, 4);
+  TORCH_CHECK_VALUE(x.size(1) > 1 && x.size(2) > 1 && x.size(3) % 4 == 0,
+                    "animatediff::join_phases expects [n, h + 1, w + 1, 4 * channels], but got ", x.sizes(), ".");
+  check_beside("join_phases", x, bias, {x.size(3) / 4});
+}
+
 }  // namespace animatediff::operators

@@ -2,6 +2,9 @@
 
 #include <ATen/TensorOperators.h>
 
+#include <cstdlib>
+#include <cstring>
+
 #include "../cpu/text_cache.h"
 #include "../decode.h"
 #include "../device.h"
@@ -30,6 +33,12 @@ void report(const Callbacks& callbacks, const ad_request& request, size_t step, 
   callbacks.progress(AD_PHASE_SAMPLE, done, total, &view);
 }
 
+// As lib/environment.ts reads it, for one name at least.
+bool debugs() {
+  const char* const wanted = std::getenv("DEBUG");
+  return wanted != nullptr && (std::strstr(wanted, "animatediff-native") != nullptr || std::strcmp(wanted, "*") == 0);
+}
+
 // The final latents [batch, channels, frames, h, w], float32 on the device.
 at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, Stages& stages, const Callbacks& callbacks,
                    ad_result& result) {
@@ -55,15 +64,17 @@ at::Tensor denoise(const Pipeline& pipeline, const ad_request& request, Stages& 
   for (size_t step = 0; step < timesteps.size(); ++step) {
     callbacks.check_cancelled();
     const at::Tensor scaled = scheduler->scale_model_input(step, latents);
-    const at::Tensor output = stages.run(AD_UNET, [&] {
-      const at::Tensor predicted = predict(step, timesteps[step], scaled, stages.plan().rows);
-      synchronize(pipeline.device);  // what the device meets late is met within the stage
-      return predicted;
-    });
+    const at::Tensor output =
+        stages.run(AD_UNET, [&] { return predict(step, timesteps[step], scaled, stages.plan().rows); });
     const at::Tensor next = scheduler->step(step, output, latents, generators);
     synchronize(pipeline.device);  // a step is reported when it is done, not when it is queued
     report(callbacks, request, step, *scheduler, output, latents);
     latents = next;
+  }
+  const std::string problem = pipeline.unet.recording_problem();
+  if (!problem.empty() && debugs()) {
+    callbacks.notice("no-cuda-graph",
+                     ("The UNet's kernels are started one by one, not as a CUDA graph: " + problem).c_str());
   }
   return latents;
 }

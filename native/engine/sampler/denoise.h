@@ -19,6 +19,8 @@ struct Pipeline {
   Graph& vae_decoder;
   c10::Device device;
   c10::ScalarType dtype;
+  /** Latent pixels of a batch up to which the UNet is recorded (Graph::repeat). */
+  int64_t most_recorded;
 };
 
 /** What the memory plan of a request is made from; AD_INVALID_ARGUMENT for a shape that there cannot be. */

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "../cpu/layers.h"
+
 namespace animatediff {
 namespace {
 
@@ -34,19 +36,26 @@ void PiecewiseUNet::drop_first_half() {
   divided_ = 0;
 }
 
-at::Tensor PiecewiseUNet::operator()(const at::Tensor& input, double timestep, int64_t rows_at_once,
+at::Tensor PiecewiseUNet::operator()(const at::Tensor& sample, double timestep, int64_t rows_at_once,
                                      DeepFeatures deep) {
   divide_text(rows_at_once);
+  // Run as a whole, the network itself shares what rows have in common.
+  const bool shared = sample.size(0) < rows_ && rows_at_once >= rows_;
+  const at::Tensor input = shared ? sample : cpu::repeated(sample, rows_ / sample.size(0));
   const int64_t frames = input.size(2);
   std::vector<at::Tensor> outputs;
   std::vector<at::Tensor> kept;
   for (int64_t row = 0; row < rows_; row += rows_at_once) {
     const int64_t count = std::min(rows_at_once, rows_ - row);
-    const at::Tensor piece = input.narrow(0, row, count);
+    const at::Tensor piece = shared ? input : input.narrow(0, row, count);
     const at::Tensor time = at::full({count}, timestep, piece.options().dtype(at::kFloat));
     std::vector<c10::IValue> inputs{piece, time, texts_[outputs.size()], norm_over_frames_, motion_norm_over_frames_};
     if (deep == DeepFeatures::kForget) {
-      outputs.push_back(unet_(std::move(inputs)).to(at::kFloat));
+      // A recording keeps memory for its activations, which a batch in pieces lacks.
+      const bool recorded =
+          unet_.records() && count == rows_ && count * frames * input.size(3) * input.size(4) <= most_recorded_;
+      const at::Tensor output = recorded ? unet_.repeat(inputs) : unet_(std::move(inputs));
+      outputs.push_back(output.to(at::kFloat, /*non_blocking=*/false, /*copy=*/recorded));
       continue;
     }
     const bool reuse = deep == DeepFeatures::kReuse;

@@ -95,6 +95,7 @@ void Stages::place(ad_role running) const {
 }
 
 void Stages::shrink(ad_role running, const std::string& reason) {
+  pipeline_.unet.forget_recordings();
   const NetworkSizes networks = sizes(pipeline_);
   const DeviceMemory memory = memory_of(pipeline_, request_, networks);
   const Workload work = workload(request_);
