@@ -40,10 +40,12 @@ DeviceMemory gpu(double gigabytes) { return {.is_host = false, .available = stat
 
 MemoryPlan automatic(double gigabytes) { return plan_memory(AD_MEMORY_AUTO, kClip, kSd15, gpu(gigabytes)); }
 
-void estimates_are_near_what_was_published() {
-  // sd-webui-animatediff, 16 frames of 512x512: 5.60 GB, and 4.21 GB without batched guidance; all networks resident.
-  EXPECT_NEAR(static_cast<double>(sampling_bytes({2, 4, AD_OFFLOAD_NONE}, kClip, kSd15)) / kGiga, 5.60, 0.2);
-  EXPECT_NEAR(static_cast<double>(sampling_bytes({1, 4, AD_OFFLOAD_NONE}, kClip, kSd15)) / kGiga, 4.21, 0.2);
+void estimates_are_near_what_was_measured() {
+  // On an H200, 16 frames of 512x512 in float16: 4.01 GB, and 3.43 GB with one half of guidance at a time.
+  const double whole = static_cast<double>(sampling_bytes({2, 2, AD_OFFLOAD_NONE}, kClip, kSd15)) / kGiga;
+  EXPECT(whole > 4.01 && whole < 5.1);
+  const double half = static_cast<double>(sampling_bytes({1, 1, AD_OFFLOAD_IDLE}, kClip, kSd15)) / kGiga;
+  EXPECT(half > 3.43 && half < 4.2);
   // A further frame of 256x256 in bfloat16 took diffusers' decoder 93 MiB.
   const Workload small{.rows = 1, .frames = 16, .height = 256, .width = 256, .vae_scale_factor = 8};
   const auto decoding = [&](int64_t frames) {
@@ -54,8 +56,9 @@ void estimates_are_near_what_was_published() {
 
 void the_plan_follows_what_is_free() {
   EXPECT((automatic(24) == MemoryPlan{2, 2, AD_OFFLOAD_NONE}));
-  EXPECT((automatic(6) == MemoryPlan{2, 2, AD_OFFLOAD_IDLE}));
-  EXPECT((automatic(5) == MemoryPlan{1, 1, AD_OFFLOAD_IDLE}));
+  EXPECT((automatic(6) == MemoryPlan{2, 2, AD_OFFLOAD_NONE}));
+  EXPECT((automatic(5) == MemoryPlan{2, 1, AD_OFFLOAD_IDLE}));
+  EXPECT((automatic(4) == MemoryPlan{1, 1, AD_OFFLOAD_IDLE}));
   EXPECT((automatic(3) == MemoryPlan{1, 1, AD_OFFLOAD_SEQUENTIAL}));
   // Nothing fits: the smallest is tried all the same.
   EXPECT((automatic(1) == MemoryPlan{1, 1, AD_OFFLOAD_SEQUENTIAL}));
@@ -116,7 +119,7 @@ void what_would_fit_is_named() {
   Workload huge = kClip;
   huge.height = huge.width = 2048;
   EXPECT(describe_what_fits(huge, kSd15, gpu(8)) ==
-         "Ask for 4 frames of 2048x2048 or 16 frames of 1152x1152, or free memory on the device.");
+         "Ask for 8 frames of 2048x2048 or 16 frames of 1344x1344, or free memory on the device.");
   EXPECT(describe_what_fits(kClip, kSd15, gpu(0.1)) ==
          "Ask for fewer frames or a smaller size, or free memory on the device.");
 }
@@ -225,7 +228,7 @@ void networks_are_saved_as_their_archives_have_them() {
 }  // namespace
 
 int main() {
-  estimates_are_near_what_was_published();
+  estimates_are_near_what_was_measured();
   the_plan_follows_what_is_free();
   every_plan_but_the_last_fits();
   low_is_below_its_target_and_high_does_not_look();

@@ -6,10 +6,11 @@
 namespace animatediff {
 namespace {
 
-// Elements alive at the worst moment, for every latent pixel of every frame and channel at full resolution. Published
-// for 16 frames of 512x512 in float16: 5.60 GB with both halves of guidance at once, 4.21 GB with one after the other
-// (sd-webui-animatediff, docs/performance.md). What is not weights of that, per half, is 1.16 to 1.27 GB, or 28 to 30.
-constexpr int64_t kUNetElements = 30;
+// Elements alive at the worst moment, for every latent pixel of every frame and channel at full resolution. 16 frames
+// of 512x512 with guidance in float16 took 1.04 GB beside the weights on an H200, which is 12, and 1.64 GB, which is
+// 20, where LibTorch runs the graph as it is. What is recorded as a CUDA graph comes on top, at most the same again for
+// one half.
+constexpr int64_t kUNetElements = 20;
 
 // The same for the decoder, per pixel: a ResNet of twice the channels with its input, norm, output and sum. diffusers
 // grows by 93 MiB for every further frame of 256x256 in bfloat16, which is 5.8.
