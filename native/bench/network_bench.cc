@@ -111,6 +111,15 @@ void share(const Module& from, const Module& to, at::ScalarType type) {
   }
 }
 
+void print_error(const std::string& name, const std::exception& error) {
+  std::string text = std::string(error.what()).substr(0, 800);
+  std::ranges::replace(text, '"', '\'');
+  std::ranges::replace(text, '\n', ' ');
+  std::printf(R"({"name":"%s","error":"%s"})"
+              "\n",
+              name.c_str(), text.c_str());
+}
+
 class Bench {
  public:
   explicit Bench(Flags flags)
@@ -194,12 +203,7 @@ class Bench {
                   "\n",
                   name.c_str(), whole[whole.size() / 2], whole[0], queued[queued.size() / 2], peak);
     } catch (const std::exception& error) {
-      std::string text = error.what();
-      std::ranges::replace(text, '"', '\'');
-      std::ranges::replace(text, '\n', ' ');
-      std::printf(R"({"name":"%s","error":"%s"})"
-                  "\n",
-                  name.c_str(), text.substr(0, 600).c_str());
+      print_error(name, error);
     }
     std::fflush(stdout);
   }
@@ -329,12 +333,7 @@ class Bench {
       compare("captured" + of, output, expected);
       time("unet captured" + of, [&] { graph.replay(); }, flags_.calls);
     } catch (const std::exception& error) {
-      std::string text = error.what();
-      std::ranges::replace(text, '"', '\'');
-      std::ranges::replace(text, '\n', ' ');
-      std::printf(R"({"name":"captured%s","error":"%s"})"
-                  "\n",
-                  of.c_str(), text.substr(0, 800).c_str());
+      print_error("captured" + of, error);
     }
   }
 

@@ -144,7 +144,7 @@ template <typename T>
 const char* run(const TemporalAttention& sizes, const Queue& queue) {
   const int64_t bytes = int64_t{2} * sizes.frames * row_stride<T>(sizes.width) * static_cast<int64_t>(sizeof(T));
   if (sizes.frames > kMostFrames || bytes > kSharedBytes) {
-    return "frames and head width of a temporal attention are more than the CUDA kernel takes";
+    return kTooLarge;
   }
   const auto warps = static_cast<int>(std::min<int64_t>(kMostWarps, kSharedBytes / bytes));
   const Problem problem{sizes, sizes.clips * sizes.pixels * sizes.heads, warps,
@@ -158,7 +158,7 @@ const char* run(const TemporalAttention& sizes, const Queue& queue) {
 const char* temporal_attention(Type type, const TemporalAttention& call, const Queue& queue) {
   const bool tiles =
       type == Type::kFloat16 || (type == Type::kBFloat16 && compute_capability(queue) >= kFirstWithBFloat16Tiles);
-  if (tiles && call.frames <= kMostFrames) return temporal_attention_by_tiles(type, call, queue);
+  if (tiles) return temporal_attention_by_tiles(type, call, queue);
   if (type == Type::kFloat32) return run<float>(call, queue);
   return run<__nv_bfloat16>(call, queue);
 }

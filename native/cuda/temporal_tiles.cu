@@ -186,8 +186,7 @@ const char* run(const TemporalAttention& sizes, const Queue& queue) {
     do --problem.heads;
     while (sizes.heads % problem.heads != 0);
   }
-  if (bytes() > kSharedBytes)
-    return "frames and head width of a temporal attention are more than the CUDA kernel takes";
+  if (bytes() > kSharedBytes) return kTooLarge;
   problem.groups = sizes.heads / problem.heads;
   const auto units = static_cast<int>(problem.heads * sizes.width / kVector<T>);
   const int64_t copying = ceiling(int64_t{3} * kRows * units, kBatch);
@@ -199,7 +198,9 @@ const char* run(const TemporalAttention& sizes, const Queue& queue) {
 
 template <typename T>
 const char* run_any(const TemporalAttention& sizes, const Queue& queue) {
-  return sizes.frames <= kTile ? run<T, 1>(sizes, queue) : run<T, 2>(sizes, queue);
+  if (sizes.frames <= kTile) return run<T, 1>(sizes, queue);
+  if (sizes.frames <= 2 * kTile) return run<T, 2>(sizes, queue);
+  return kTooLarge;
 }
 
 }  // namespace

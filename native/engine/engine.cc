@@ -38,7 +38,7 @@ class ReleaseAtEnd {
 };
 
 // A recording keeps its activations, 1 GB for 16 frames of 512x512 with guidance in 16 bits. Those are 2 % faster with
-// it on an H200, smaller ones 6 % and more, where the host is slow up to twice.
+// it on an H200, ones of 256x256 6 %.
 int64_t most_recorded(ad_memory_mode mode) {
   constexpr int64_t kFrames = 16;
   switch (mode) {

@@ -11,7 +11,7 @@ import { loadTiny, SMALL } from '../support/pipeline.ts';
 
 /** What a step took when this was last looked at. A change that takes less lowers these numbers with it. */
 const LIMITS = {
-  guided: { operators: 5_825, bytes: 35_295_036 },
+  guided: { operators: 5_823, bytes: 35_045_052 },
   unguided: { operators: 5_806, bytes: 18_049_644 },
 } as const;
 
