@@ -1,6 +1,7 @@
 /**
  * Removes models from the caches. Nothing outside of them is touched; of the hub's cache, which other programs
- * share, only what was named.
+ * share, only what was named. The folders of a cache may be links, to a larger disk perhaps; a link to a model goes,
+ * and what it leads to stays.
  */
 import { lstat, readdir, realpath, rm, rmdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -16,7 +17,7 @@ export interface RemovedModel {
   readonly source: string;
   /** Folder or file that is no more. */
   readonly path: string;
-  /** Bytes that were freed; a file that another revision uses stays, and frees nothing. */
+  /** Bytes that were freed; a file that another revision uses, or behind a link, stays, and frees nothing. */
   readonly bytes: number;
 }
 
@@ -38,7 +39,7 @@ export async function removeModel(input: SourceInput, options: ListOptions = {})
   const text = showSource(source);
   if (source.kind === 'hf') return await removeFromHub(source, text, environment);
   const folder = ownFolder(environment.cacheFolder, source);
-  return await removeFolder(text, folder, environment.cacheFolder);
+  return await removeFolder(text, folder, kindFolder(folder));
 }
 
 /** Removes every file of this package's own cache, and leaves the hub's cache alone. */
@@ -46,18 +47,40 @@ export async function removeAllModels(options: ListOptions = {}): Promise<Remove
   const { cacheFolder } = options.environment ?? readEnvironment();
   const removed: RemovedModel[] = [];
   for (const { folder, manifest } of await listStored(cacheFolder))
-    removed.push(await removeFolder(manifest.source, folder, cacheFolder));
+    removed.push(await removeFolder(manifest.source, folder, kindFolder(folder)));
   // Parts of downloads that were given up have no manifest.
   const rest = ownCache(cacheFolder);
-  const bytes = await sizeOfFolder(rest);
+  let bytes = 0;
+  for (const kind of await readdir(rest).catch(() => [])) bytes += await emptyFolder(path.join(rest, kind));
   if (bytes > 0) removed.push({ source: 'unfinished downloads', path: rest, bytes });
-  await rm(rest, { recursive: true, force: true });
+  await rmdir(rest).catch(() => {});
   return removed;
+}
+
+/** Removes what is in a folder, and the folder itself unless it is a link; returns the bytes. */
+async function emptyFolder(folder: string): Promise<number> {
+  const bytes = await sizeOfFolder(folder);
+  if (!(await isLink(folder))) {
+    await rm(folder, { recursive: true, force: true });
+    return bytes;
+  }
+  for (const name of await readdir(folder).catch(() => []))
+    await rm(path.join(folder, name), { recursive: true });
+  return bytes;
+}
+
+/** Folder of all models from one kind of source, which `own-cache.ts` made, or somebody as a link. */
+function kindFolder(folder: string): string {
+  return path.dirname(folder);
+}
+
+async function isLink(place: string): Promise<boolean> {
+  return (await lstat(place).catch(() => undefined))?.isSymbolicLink() ?? false;
 }
 
 async function removeFolder(source: string, folder: string, cache: string): Promise<RemovedModel> {
   await requireInside(source, folder, cache);
-  const bytes = await sizeOfFolder(folder);
+  const bytes = (await isLink(folder)) ? 0 : await sizeOfFolder(folder);
   await rm(folder, { recursive: true });
   return { source, path: folder, bytes };
 }
@@ -109,14 +132,15 @@ async function removeLostRefs(paths: RepoPaths): Promise<void> {
   }
 }
 
-/** Removes blobs that no snapshot leads to. */
+/** Removes blobs that no snapshot leads to. One that is a link to a disk that is not there now stays. */
 async function removeUnusedBlobs({ blobs, snapshots }: RepoPaths): Promise<void> {
   const used = new Set<string>();
   for (const name of await listFiles(snapshots)) used.add(await realpath(path.join(snapshots, name)));
   for (const name of await readdir(blobs).catch(() => [])) {
     const blob = path.join(blobs, name);
     // What another program is fetching has no hash as its name yet.
-    if (/^[0-9a-f]+$/.test(name) && !used.has(await realpath(blob))) await rm(blob);
+    const target = /^[0-9a-f]+$/.test(name) ? await realpath(blob).catch(() => undefined) : undefined;
+    if (target !== undefined && !used.has(target)) await rm(blob);
   }
 }
 

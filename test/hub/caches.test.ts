@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { AnimateDiffError, type ErrorCode } from '../../lib/errors.ts';
@@ -166,6 +176,60 @@ describe('removing models', () => {
     assert.equal(existsSync(path.join(outside, '3'.repeat(40), 'a.ckpt')), true);
     await removeModel('hf:owner/repo', hub);
     assert.equal(existsSync(path.join(outside, 'precious')), true);
+  });
+
+  it('follows folders that are links to another disk, and leaves the links', async () => {
+    const hub = await startWithAddress(FILES);
+    const models = path.join(hub.environment.cacheFolder, 'models');
+    const disk = temporaryFolder();
+    mkdirSync(hub.environment.cacheFolder, { recursive: true });
+    mkdirSync(path.join(disk, 'url'));
+    symlinkSync(disk, models);
+    const other = path.join(temporaryFolder(), 'elsewhere');
+    mkdirSync(other);
+    symlinkSync(other, path.join(models, 'civitai'));
+    await resolveSource(addressOf(hub), hub);
+    assert.equal((await listModels(hub)).length, 1);
+    assert.ok((await removeModel(addressOf(hub), hub)).bytes >= 700);
+    assert.deepEqual(readdirSync(path.join(disk, 'url')), []);
+    await resolveSource(addressOf(hub), hub);
+    writeFileSync(path.join(other, 'a.partial'), Buffer.alloc(30));
+    const removed = await removeAllModels(hub);
+    assert.equal(removed.length, 2);
+    assert.equal(removed[1]?.bytes, 30);
+    assert.deepEqual(readdirSync(other), []);
+    assert.deepEqual(readdirSync(models), ['civitai']);
+    await resolveSource(addressOf(hub), hub);
+    assert.equal((await listModels(hub)).length, 1);
+  });
+
+  it('takes a link to a model, and leaves what it leads to', async () => {
+    const hub = await startWithAddress(FILES);
+    const file = await resolveSource(addressOf(hub), hub);
+    const folder = path.dirname(file);
+    const moved = path.join(temporaryFolder(), 'moved');
+    cpSync(folder, moved, { recursive: true });
+    rmSync(folder, { recursive: true });
+    symlinkSync(moved, folder);
+    assert.deepEqual(
+      (await listModels(hub)).map(({ source }) => source),
+      [addressOf(hub)],
+    );
+    assert.equal((await removeModel(addressOf(hub), hub)).bytes, 0);
+    assert.equal(existsSync(folder), false);
+    assert.equal(readFileSync(path.join(moved, path.basename(file))).length, 700);
+  });
+
+  it('frees a file beside links that lead nowhere or in a circle', async () => {
+    const hub = await startHub(FILES);
+    const a = await resolveSource('hf:owner/repo/a.ckpt', hub);
+    const repo = path.join(hub.cacheFolder, 'models--owner--repo');
+    const away = path.join(repo, 'blobs', 'f'.repeat(64));
+    symlinkSync('/not/mounted', away);
+    symlinkSync('e'.repeat(64), path.join(repo, 'blobs', 'e'.repeat(64)));
+    symlinkSync(`../../blobs/${'f'.repeat(64)}`, path.join(path.dirname(a), 'b.ckpt'));
+    assert.equal((await removeModel('hf:owner/repo/a.ckpt', hub)).bytes, 1000);
+    assert.ok(lstatSync(away).isSymbolicLink());
   });
 
   it('says what is not there', async () => {
