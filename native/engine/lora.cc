@@ -126,7 +126,32 @@ void add_term(const ad_term& term, const ad_recipe& recipe, SourceFiles& files, 
   value.add_(decomposed(term, recipe, files, std::move(changed)).sub_(base), in_range(term.scale, recipe));
 }
 
+bool is_product(const ad_term& term) {
+  return term.kind == AD_LOW_RANK && term.magnitude == nullptr && term.factor_count >= 2 &&
+         (term.factor_count == 2 || term.factors[2] == nullptr) && term.factors[0] != nullptr &&
+         term.factors[1] != nullptr;
+}
+
 }  // namespace
+
+std::optional<std::vector<LowRankTerm>> low_rank_terms(const ad_recipe& recipe, SourceFiles& files) {
+  const int64_t elements = c10::multiply_integers(recipe.shape, recipe.shape + recipe.dims);
+  if (recipe.dims == 0 || elements == 0) return std::nullopt;
+  const int64_t rows = recipe.shape[0];
+  const int64_t width = elements / rows;
+  std::vector<LowRankTerm> found;
+  for (const ad_term& term : std::span(recipe.terms, static_cast<size_t>(recipe.term_count))) {
+    if (!is_product(term)) return std::nullopt;
+    const Factors factors(term, recipe, files);
+    LowRankTerm product{factors.matrix(0), factors.matrix(1), 0};
+    const bool fits =
+        product.up.size(0) == rows && product.down.size(1) == width && product.up.size(1) == product.down.size(0);
+    if (!fits) return std::nullopt;
+    product.factor = in_range(term.scale * in_range(alpha_ratio(term, recipe, files), recipe), recipe);
+    found.push_back(std::move(product));
+  }
+  return found;
+}
 
 void add_terms(const ad_recipe& recipe, SourceFiles& files, at::Tensor& value) {
   const std::span terms(recipe.terms, static_cast<size_t>(recipe.term_count));

@@ -3,6 +3,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+#include <vector>
+
 #include "animatediff.h"
 #include "weights.h"
 
@@ -15,5 +18,15 @@ namespace animatediff {
  * Throws what read_tensor throws, and AD_WEIGHTS_SHAPE when factors do not multiply to the parameter's size.
  */
 void add_terms(const ad_recipe& recipe, SourceFiles& files, at::Tensor& value);
+
+/** Adds factor * up @ down to a parameter [out, ...]: up [out, rank] and down [rank, all else], float32. */
+struct LowRankTerm {
+  at::Tensor up;
+  at::Tensor down;
+  double factor;
+};
+
+/** The terms of `recipe` where all are of this kind (the usual LoRA), else nothing. Throws what read_tensor throws. */
+std::optional<std::vector<LowRankTerm>> low_rank_terms(const ad_recipe& recipe, SourceFiles& files);
 
 }  // namespace animatediff

@@ -7,29 +7,24 @@
 #include <ATen/ops/cos.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/exp.h>
-#include <ATen/ops/from_blob.h>
-#include <ATen/ops/isfinite.h>
 #include <ATen/ops/sin.h>
 #include <ATen/ops/stack.h>
 #include <c10/util/accumulate.h>
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <span>
 #include <vector>
 
 #include "dtype.h"
+#include "elements.h"
 #include "error.h"
 #include "lora.h"
 
 namespace animatediff {
 namespace {
 
-constexpr size_t kBufferBytes = size_t{4} << 20;
+// Elements of a parameter that LoRAs are added to at once: a megabyte of float32.
+constexpr int64_t kMergedAtOnce = int64_t{256} << 10;
 
 // Largest difference between the sinusoid and its own copy in a file's element type, rounded up.
 double position_tolerance(ad_dtype dtype) {
@@ -63,43 +58,6 @@ uint64_t tensor_bytes(const ad_source* source) {
   return static_cast<uint64_t>(span_count(*source)) * c10::elementSize(scalar_type(source->dtype));
 }
 
-// Exponent bits all set means infinity or NaN; the loop vectorises.
-template <typename Bits>
-bool finite_bits(std::span<const Bits> values, Bits mask) {
-  bool finite = true;
-  for (const Bits value : values) finite &= (value & mask) != mask;
-  return finite;
-}
-
-[[noreturn]] void not_finite(const ad_source& source, const ad_recipe& recipe, const char* reason) {
-  throw EngineError(AD_WEIGHTS_NOT_FINITE, std::string(reason) + " in the tensor for " + recipe.target + " of " +
-                                               source.file + ". The file is damaged; download it again.");
-}
-
-// Reads row-major elements through a small buffer, casting on the way.
-void read_elements(const ad_source& source, SourceFiles& files, const ad_recipe& recipe, at::Tensor& target) {
-  const auto type = scalar_type(source.dtype);
-  const size_t width = c10::elementSize(type);
-  const int64_t total = target.numel();
-  if (type == target.scalar_type()) {
-    files.read(source.file, source.offset, target.mutable_data_ptr(), static_cast<size_t>(total) * width);
-    if (!all_finite(target)) not_finite(source, recipe, "NaN or infinity");
-    return;
-  }
-  std::vector<char> buffer(std::min(kBufferBytes, static_cast<size_t>(total) * width));
-  const auto chunk = static_cast<int64_t>(kBufferBytes / width);
-  at::Tensor flat = target.view(-1);
-  for (int64_t done = 0; done < total; done += chunk) {
-    const int64_t count = std::min(chunk, total - done);
-    files.read(source.file, source.offset + static_cast<uint64_t>(done) * width, buffer.data(),
-               static_cast<size_t>(count) * width);
-    const at::Tensor part = at::from_blob(buffer.data(), {count}, at::TensorOptions().dtype(type));
-    if (!all_finite(part)) not_finite(source, recipe, "NaN or infinity");
-    flat.narrow(0, done, count).copy_(part);
-  }
-  if (!all_finite(target)) not_finite(source, recipe, "A value beyond the range of the chosen dtype");
-}
-
 at::Tensor read_strided(const ad_source& source, SourceFiles& files) {
   const auto type = scalar_type(source.dtype);
   at::Tensor storage = at::empty({span_count(source)}, at::TensorOptions().dtype(type));
@@ -113,15 +71,15 @@ at::Tensor read_shaped(const ad_source& source, at::IntArrayRef shape, const ad_
   at::Tensor target = at::empty(shape, at::TensorOptions().dtype(dtype));
   if (target.numel() == 0) return target;
   if (source.strides == nullptr) {
-    read_elements(source, files, recipe, target);
+    read_elements(source, 0, files, recipe.target, target);
     return target;
   }
   target.copy_(read_strided(source, files).reshape(shape));
-  if (!all_finite(target)) not_finite(source, recipe, "NaN or infinity");
+  if (!all_finite(target)) not_finite(source, recipe.target, "NaN or infinity");
   return target;
 }
 
-at::Tensor read_source(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype) {
+void require_same_count(const ad_recipe& recipe) {
   const ad_source& source = *recipe.source;
   const at::IntArrayRef shape(recipe.shape, static_cast<size_t>(recipe.dims));
   if (element_count(source.shape, source.dims) != c10::multiply_integers(shape)) {
@@ -129,20 +87,55 @@ at::Tensor read_source(const ad_recipe& recipe, SourceFiles& files, c10::ScalarT
                                             shape_text(recipe.shape, recipe.dims) + " but " + source.file + " has " +
                                             shape_text(source.shape, source.dims) + ".");
   }
-  return read_shaped(source, shape, recipe, files, dtype);
+}
+
+at::Tensor read_source(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype) {
+  require_same_count(recipe);
+  const at::IntArrayRef shape(recipe.shape, static_cast<size_t>(recipe.dims));
+  return read_shaped(*recipe.source, shape, recipe, files, dtype);
+}
+
+void require_finite_sum(const at::Tensor& value, const ad_recipe& recipe) {
+  if (all_finite(value)) return;
+  throw EngineError(AD_WEIGHTS_NOT_FINITE, std::string("With the scales of LoRAs and motion module ") + recipe.target +
+                                               " has values beyond the range of " + c10::toString(value.scalar_type()) +
+                                               ". Give smaller ones.");
+}
+
+// Products of two matrices are added to some rows at a time, so that float32 copies stay in the processor's cache.
+at::Tensor merged_by_rows(const ad_recipe& recipe, const std::vector<LowRankTerm>& terms, SourceFiles& files,
+                          c10::ScalarType dtype) {
+  at::Tensor target = at::empty({recipe.shape, static_cast<size_t>(recipe.dims)}, at::TensorOptions().dtype(dtype));
+  const int64_t rows = recipe.shape[0];
+  const int64_t width = target.numel() / rows;
+  const int64_t most = std::clamp(kMergedAtOnce / width, int64_t{1}, rows);
+  const at::Tensor matrix = target.view({rows, width});
+  const at::Tensor scratch = at::empty({most, width}, at::TensorOptions().dtype(at::kFloat));
+  for (int64_t row = 0; row < rows; row += most) {
+    const int64_t count = std::min(most, rows - row);
+    at::Tensor sum = scratch.narrow(0, 0, count);
+    read_elements(*recipe.source, row * width, files, recipe.target, sum);
+    for (const LowRankTerm& term : terms) sum.addmm_(term.up.narrow(0, row, count), term.down, 1, term.factor);
+    if (recipe.factor != 1.0) sum.mul_(recipe.factor);
+    const at::Tensor part = matrix.narrow(0, row, count);
+    part.copy_(sum);
+    require_finite_sum(part, recipe);
+  }
+  return target;
 }
 
 // Base, terms and factor meet in float32, so that the result is rounded once.
 at::Tensor merged(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype) {
+  require_same_count(recipe);
+  if (recipe.source->strides == nullptr) {
+    const auto terms = low_rank_terms(recipe, files);
+    if (terms.has_value()) return merged_by_rows(recipe, *terms, files, dtype);
+  }
   at::Tensor value = read_source(recipe, files, at::kFloat);
   if (recipe.term_count > 0) add_terms(recipe, files, value);
   if (recipe.factor != 1.0) value.mul_(recipe.factor);
   value = value.to(dtype);
-  if (!all_finite(value)) {
-    throw EngineError(AD_WEIGHTS_NOT_FINITE, std::string("With the scales of LoRAs and motion module ") +
-                                                 recipe.target + " has values beyond the range of " +
-                                                 c10::toString(dtype) + ". Give smaller ones.");
-  }
+  require_finite_sum(value, recipe);
   return value;
 }
 
@@ -171,41 +164,6 @@ at::Tensor position_encoding(const ad_recipe& recipe, SourceFiles& files, c10::S
 
 }  // namespace
 
-SourceFiles::~SourceFiles() {
-  for (const auto& [file, descriptor] : descriptors_) ::close(descriptor);
-}
-
-int SourceFiles::open(const std::string& file) {
-  const auto known = descriptors_.find(file);
-  if (known != descriptors_.end()) return known->second;
-  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) {
-    throw EngineError(AD_FILE_NOT_FOUND, "Cannot open " + file + ": " + std::strerror(errno) + ".");
-  }
-  ::posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL);
-  descriptors_.emplace(file, descriptor);
-  return descriptor;
-}
-
-void SourceFiles::read(const std::string& file, uint64_t offset, void* target, size_t bytes) {
-  const int descriptor = open(file);
-  auto* out = static_cast<char*>(target);
-  while (bytes > 0) {
-    const ssize_t count = ::pread(descriptor, out, bytes, static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) {
-      throw EngineError(AD_FILE_CORRUPT, "Cannot read " + file + ": " + std::strerror(errno) + ".");
-    }
-    if (count == 0) {
-      throw EngineError(AD_FILE_CORRUPT, file + " ends at byte " + std::to_string(offset) + ", " +
-                                             std::to_string(bytes) + " bytes too early. Download it again.");
-    }
-    out += count;
-    offset += static_cast<uint64_t>(count);
-    bytes -= static_cast<size_t>(count);
-  }
-}
-
 uint64_t source_bytes(const ad_recipe& recipe) {
   uint64_t bytes = tensor_bytes(recipe.source);
   for (const ad_term& term : std::span(recipe.terms, static_cast<size_t>(recipe.term_count))) {
@@ -226,22 +184,6 @@ at::Tensor sinusoidal_positions(int64_t length, int64_t channels) {
       at::exp(at::arange(0, channels, 2, options) * (-std::log(10000.0) / static_cast<double>(channels)));
   const at::Tensor angle = at::arange(length, options).unsqueeze(1) * frequency;
   return at::stack({at::sin(angle), at::cos(angle)}, 2).reshape({1, length, channels});
-}
-
-bool all_finite(const at::Tensor& tensor) {
-  const auto count = static_cast<size_t>(tensor.numel());
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      return finite_bits<uint32_t>({static_cast<const uint32_t*>(tensor.const_data_ptr()), count}, 0x7f800000U);
-    case at::kHalf:
-      return finite_bits<uint16_t>({static_cast<const uint16_t*>(tensor.const_data_ptr()), count}, 0x7c00U);
-    case at::kBFloat16:
-      return finite_bits<uint16_t>({static_cast<const uint16_t*>(tensor.const_data_ptr()), count}, 0x7f80U);
-    case at::kDouble:
-    case at::kFloat8_e4m3fn:
-    case at::kFloat8_e5m2: return at::isfinite(tensor.to(at::kFloat)).all().item<bool>();
-    default: return true;
-  }
 }
 
 at::Tensor read_parameter(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype, c10::Device device) {

@@ -4,28 +4,10 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 
-#include <map>
-#include <string>
-
 #include "animatediff.h"
+#include "source_files.h"
 
 namespace animatediff {
-
-/** Open files of one plan, each opened once and read by position. */
-class SourceFiles {
- public:
-  SourceFiles() = default;
-  SourceFiles(const SourceFiles&) = delete;
-  SourceFiles& operator=(const SourceFiles&) = delete;
-  ~SourceFiles();
-
-  /** Reads exactly `bytes` at `offset`; AD_FILE_NOT_FOUND or AD_FILE_CORRUPT when they are not there. */
-  void read(const std::string& file, uint64_t offset, void* target, size_t bytes);
-
- private:
-  int open(const std::string& file);
-  std::map<std::string, int> descriptors_;
-};
 
 /** A tensor of a file in its own shape, for `recipe`, cast to `dtype`. Errors are those of read_parameter. */
 at::Tensor read_tensor(const ad_source& source, const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype);
@@ -48,8 +30,5 @@ uint64_t source_bytes(const ad_recipe& recipe);
  * position * exp(-channel_pair * 2 ln(10000) / channels) (Vaswani et al., arXiv 1706.03762, section 3.5).
  */
 at::Tensor sinusoidal_positions(int64_t length, int64_t channels);
-
-/** Whether every element of a floating-point CPU tensor is finite. */
-bool all_finite(const at::Tensor& tensor);
 
 }  // namespace animatediff

@@ -260,11 +260,32 @@ void winograd_is_a_convolution(const Kernels& kernels, Element type, bool with_b
   }
 }
 
+// One bad value at any place, also behind the last whole register.
+void infinity_and_nan_are_found(const Kernels& kernels) {
+  for (const size_t count : {1, 15, 32, 33, 100}) {
+    std::vector<uint16_t> half(count, 0x7bff);
+    std::vector<uint32_t> single(count, 0xff7fffff);
+    const auto places = static_cast<int64_t>(count);
+    EXPECT(kernels.finite_16(half.data(), places, 0x7c00));
+    EXPECT(kernels.finite_32(single.data(), places, 0x7f800000));
+    for (size_t i = 0; i < count; ++i) {
+      half[i] = i % 2 == 0 ? 0xfc00 : 0x7e00;
+      single[i] = i % 2 == 0 ? 0xff800000 : 0x7fc00000;
+      EXPECT(!kernels.finite_16(half.data(), places, 0x7c00));
+      EXPECT(!kernels.finite_32(single.data(), places, 0x7f800000));
+      half[i] = 0x0001;
+      single[i] = 0x80000001;
+    }
+    EXPECT(kernels.finite_16(half.data(), places, 0x7f80));
+  }
+}
+
 }  // namespace
 
 int main() {
   for (const auto& set : animatediff::runnable_kernels()) {
     std::printf("%s\n", set.instruction_set);
+    infinity_and_nan_are_found(*set.kernels);
     for (const Element type : {Element::kFloat32, Element::kBFloat16}) {
       sums_around_a_pivot_are_exact(*set.kernels, type);
       rows_are_scaled_with_and_without_silu(*set.kernels, type);

@@ -130,6 +130,18 @@ void low_rank_terms_are_scaled_by_alpha_over_rank() {
   EXPECT_NEAR(error(half, f64(kLinear) + rounded), 0, kTolerance);
 }
 
+// Terms of the usual kind are added to some rows at a time.
+void large_parameters_are_whole() {
+  const at::Tensor base = values({70, 9000}, 50), up = values({70, 3}, 51), down = values({3, 9000}, 52);
+  const at::Tensor other_up = values({70, 2}, 53), other_down = values({2, 9000}, 54);
+  const at::Tensor expected = f64(base) + 0.5 * f64(up).mm(f64(down)) - 0.25 * f64(other_up).mm(f64(other_down));
+  const std::vector<Term> terms{{AD_LOW_RANK, {up, down}, 0.5}, {AD_LOW_RANK, {other_up, other_down}, -0.25}};
+  EXPECT_NEAR(error(merge(base, terms), expected), 0, kTolerance);
+  EXPECT(merge(base, terms, at::kHalf).equal(merge(base, terms).to(at::kHalf)));
+  const at::Tensor stored = merge(base.to(at::kHalf), terms);
+  EXPECT_NEAR(error(stored, f64(base.to(at::kHalf)) - f64(base) + expected), 0, kTolerance);
+}
+
 void convolutions_and_their_matrices_are_the_same() {
   const at::Tensor up = values({6, 2}, 5);
   const at::Tensor down = values({2, 72}, 6);
@@ -255,6 +267,7 @@ void bytes_of_terms_are_counted() {
 
 int main() {
   low_rank_terms_are_scaled_by_alpha_over_rank();
+  large_parameters_are_whole();
   convolutions_and_their_matrices_are_the_same();
   a_middle_convolution_is_multiplied_in();
   loha_is_the_product_of_two();

@@ -99,6 +99,11 @@ struct Kernels {
   /** Writes the outputs of some panels for these tiles; `products` is scratch memory [36, panels, count, 32]. */
   void (*winograd_outputs)(const Convolution3x3& layer, int64_t first_tile, int64_t count, const float* tiles,
                            int64_t first_output, int64_t panels, const float* weights, float* products);
+
+  /** Whether no value of 16 bits has all of the `exponent` bits set, as infinity and NaN have. */
+  bool (*finite_16)(const void* values, int64_t count, uint16_t exponent);
+  /** The same for values of 32 bits. */
+  bool (*finite_32)(const void* values, int64_t count, uint32_t exponent);
 };
 
 /** The kernels of one instruction set. */

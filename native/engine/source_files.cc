@@ -1,0 +1,48 @@
+#include "source_files.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "error.h"
+
+namespace animatediff {
+
+SourceFiles::~SourceFiles() {
+  for (const auto& [file, descriptor] : descriptors_) ::close(descriptor);
+}
+
+int SourceFiles::open(const std::string& file) {
+  const auto known = descriptors_.find(file);
+  if (known != descriptors_.end()) return known->second;
+  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) {
+    throw EngineError(AD_FILE_NOT_FOUND, "Cannot open " + file + ": " + std::strerror(errno) + ".");
+  }
+  ::posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL);
+  descriptors_.emplace(file, descriptor);
+  return descriptor;
+}
+
+void SourceFiles::read(const std::string& file, uint64_t offset, void* target, size_t bytes) {
+  const int descriptor = open(file);
+  auto* out = static_cast<char*>(target);
+  while (bytes > 0) {
+    const ssize_t count = ::pread(descriptor, out, bytes, static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) {
+      throw EngineError(AD_FILE_CORRUPT, "Cannot read " + file + ": " + std::strerror(errno) + ".");
+    }
+    if (count == 0) {
+      throw EngineError(AD_FILE_CORRUPT, file + " ends at byte " + std::to_string(offset) + ", " +
+                                             std::to_string(bytes) + " bytes too early. Download it again.");
+    }
+    out += count;
+    offset += static_cast<uint64_t>(count);
+    bytes -= static_cast<size_t>(count);
+  }
+}
+
+}  // namespace animatediff

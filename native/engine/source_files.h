@@ -1,0 +1,27 @@
+// The files that parameters are read from.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace animatediff {
+
+/** Open files of one plan, each opened once and read by position. */
+class SourceFiles {
+ public:
+  SourceFiles() = default;
+  SourceFiles(const SourceFiles&) = delete;
+  SourceFiles& operator=(const SourceFiles&) = delete;
+  ~SourceFiles();
+
+  /** Reads exactly `bytes` at `offset`; AD_FILE_NOT_FOUND or AD_FILE_CORRUPT when they are not there. */
+  void read(const std::string& file, uint64_t offset, void* target, size_t bytes);
+
+ private:
+  int open(const std::string& file);
+  std::map<std::string, int> descriptors_;
+};
+
+}  // namespace animatediff
