@@ -119,9 +119,9 @@ torch::jit::Module Graph::plain() const {
   for (const auto& parameter : module_.named_parameters()) values.emplace(parameter.name, parameter.value);
   for (const auto& parameter : module.named_parameters()) {
     const at::Tensor& packed = values.at(parameter.name);
-    const at::Tensor value = form_ == Form::kCpu ? cpu::unpacked(packed) : cuda::unpacked(packed);
-    // The CPU packs 1x1 convolutions as matrices.
-    set_parameter(module, parameter.name, value.reshape(parameter.value.sizes()));
+    const at::IntArrayRef shape = parameter.value.sizes();
+    const at::Tensor value = form_ == Form::kCpu ? cpu::unpacked(packed, shape) : cuda::unpacked(packed);
+    set_parameter(module, parameter.name, value.reshape(shape));
   }
   for (const auto& buffer : module_.named_buffers()) set_parameter(module, buffer.name, buffer.value);
   return module;

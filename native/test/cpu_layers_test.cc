@@ -20,6 +20,7 @@
 #include "../engine/cpu/layers.h"
 #include "../engine/cpu/packing.h"
 #include "../engine/cpu/parallel.h"
+#include "../engine/cpu/patches.h"
 #include "../engine/cpu/residual.h"
 #include "../engine/cpu/winograd.h"
 #include "../engine/kernels/kernels.h"
@@ -84,7 +85,7 @@ void convolutions_agree(at::ScalarType type) {
     const cpu::Part part(module._ivalue());
     cpu::pack(part);
     EXPECT(cpu::has_winograd_order(part.tensor("weight")) == is_transformed(type));
-    EXPECT(at::equal(cpu::unpacked(part.tensor("weight")), weight));
+    EXPECT(at::equal(cpu::unpacked(part.tensor("weight"), weight.sizes()), weight));
     const at::Tensor plain = cpu::convolution(x, part, {});
     EXPECT(plain.scalar_type() == type && plain.is_contiguous(at::MemoryFormat::ChannelsLast));
     EXPECT_NEAR(error(plain, expected), 0, tolerance(type, expected));
@@ -104,7 +105,28 @@ void weights_follow_the_size_of_pictures(at::ScalarType type) {
     const at::Tensor expected = at::conv2d(wide(x), wide(weight), wide(bias), 1, 1);
     EXPECT_NEAR(error(cpu::convolution(x, part, {}), expected), 0, tolerance(type, expected));
     EXPECT(cpu::has_winograd_order(part.tensor("weight")) == (side == 64 && is_transformed(type)));
-    EXPECT(at::equal(cpu::unpacked(part.tensor("weight")), weight));
+    EXPECT(at::equal(cpu::unpacked(part.tensor("weight"), weight.sizes()), weight));
+  }
+}
+
+// Whatever this processor would choose: several parts (32 images of 1280 channels), strides, edges.
+void patches_are_convolutions(at::ScalarType type) {
+  const struct {
+    int64_t images, inputs, outputs, height, width, stride;
+  } shapes[] = {{3, 16, 24, 4, 5, 1}, {2, 16, 8, 8, 7, 2}, {1, 8, 8, 1, 1, 1}, {33, 1280, 32, 8, 8, 1}};
+  for (const auto& shape : shapes) {
+    const at::Tensor x = picture(shape.images, shape.inputs, shape.height, shape.width, type);
+    const at::Tensor weight = (at::randn({shape.outputs, shape.inputs, 3, 3}) / 100).to(type);
+    const at::Tensor bias = at::randn({shape.outputs}).to(type);
+    const at::Tensor expected = at::conv2d(wide(x), wide(weight), wide(bias), shape.stride, 1);
+    const at::Tensor matrix = cpu::patch_matrix(weight);
+    const at::Tensor y = cpu::patch_convolution(x, matrix, bias, shape.stride, {});
+    EXPECT(y.scalar_type() == type && y.is_contiguous(at::MemoryFormat::ChannelsLast));
+    EXPECT_NEAR(error(y, expected), 0, tolerance(type, expected));
+    const at::Tensor added = picture(shape.images, shape.outputs, y.size(2), y.size(3), type);
+    EXPECT_NEAR(error(cpu::patch_convolution(x, matrix, bias, shape.stride, added), expected + wide(added)), 0,
+                2 * tolerance(type, expected));
+    EXPECT(at::equal(cpu::unpacked(matrix, weight.sizes()), weight));
   }
 }
 
@@ -182,6 +204,7 @@ int main() {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     convolutions_agree(type);
     weights_follow_the_size_of_pictures(type);
+    patches_are_convolutions(type);
     feed_forward_is_the_same_in_parts(type);
   }
   other_convolutions_stay_direct();

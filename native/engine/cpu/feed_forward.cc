@@ -4,13 +4,15 @@
 
 #include <algorithm>
 
+#include "../kernels/kernels.h"
 #include "residual.h"
 
 namespace animatediff::cpu {
 namespace {
 
-// Tokens of one thread at once; bench/NOTES.md has the measurement.
+// Tokens of one thread at once; with tiles oneDNN needs more of them for its best. bench/NOTES.md has the measurements.
 constexpr int64_t kTokens = 512;
+constexpr int64_t kTokensOfTiles = 1024;
 
 at::Tensor part_of(const Part& layers, const at::Tensor& x, const at::Tensor& added) {
   const at::Tensor hidden = gated_gelu(linear(x, layers["net"]["0"]["proj"]));
@@ -21,7 +23,8 @@ at::Tensor part_of(const Part& layers, const at::Tensor& x, const at::Tensor& ad
 
 at::Tensor feed_forward(const Part& layers, const at::Tensor& x, const at::Tensor& added) {
   const int64_t count = x.size(0) * x.size(1);
-  const int64_t most = kTokens * at::get_num_threads();
+  const bool tiles = x.scalar_type() == at::kBFloat16 && has_bfloat16_tiles();
+  const int64_t most = (tiles ? kTokensOfTiles : kTokens) * at::get_num_threads();
   if (count <= most) return part_of(layers, x, added);
   const at::Tensor from = x.view({1, count, x.size(2)});
   const at::Tensor residual = added.reshape(from.sizes());

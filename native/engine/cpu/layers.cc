@@ -16,6 +16,7 @@
 #include "element.h"
 #include "packing.h"
 #include "parallel.h"
+#include "patches.h"
 #include "winograd.h"
 
 namespace animatediff::cpu {
@@ -167,8 +168,10 @@ at::Tensor picture(const at::Tensor& tokens, const at::Tensor& like) {
 }
 
 at::Tensor linear(const at::Tensor& x, const Part& layer, const at::Tensor& added) {
-  const at::Tensor weight = layer.tensor("weight");
-  const Bias bias = layer.optional("bias");
+  return product(x, layer.tensor("weight"), layer.optional("bias"), added);
+}
+
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const Bias& bias, const at::Tensor& added) {
   if (weight.is_mkldnn()) {
     return added.defined() ? packed_linear_add(x, added, weight, bias) : packed_linear(x, weight, bias);
   }
@@ -185,6 +188,7 @@ at::Tensor convolution(const at::Tensor& x, const Part& layer, const at::Tensor&
   const int64_t stride = layer.integers("stride").front();
   const int64_t padding = layer.integers("padding").front();
   if (has_winograd_order(weight)) return winograd_convolution(x, weight, bias, added);
+  if (weight.dim() == 2) return patch_convolution(x, weight, bias, stride, added);
   if (weight.is_mkldnn()) {
     if (!added.defined()) return packed_convolution(x, weight, bias, {padding, padding}, {stride, stride});
     return packed_convolution_add(x, added, weight, bias, {padding, padding}, {stride, stride});

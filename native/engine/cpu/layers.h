@@ -4,6 +4,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
 #include "part.h"
 
 namespace animatediff::cpu {
@@ -25,6 +27,10 @@ at::Tensor first_rows(const at::Tensor& x, int64_t count);
 
 /** Linear layer, or 1x1 convolution of tokens; plus `added`, of the output's shape, if it is defined. */
 at::Tensor linear(const at::Tensor& x, const Part& layer, const at::Tensor& added = {});
+
+/** The same with a weight [out, in], dense or packed for oneDNN's linear layers. */
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+                   const at::Tensor& added = {});
 
 /** Convolution with the stride of `layer` and padding that keeps the size at stride 1; plus `added` if defined. */
 at::Tensor convolution(const at::Tensor& x, const Part& layer, const at::Tensor& added = {});

@@ -2,10 +2,21 @@
 
 #include <ATen/core/dispatch/Dispatcher.h>
 
+#include <vector>
+
+#include "patches.h"
 #include "winograd.h"
 
 namespace animatediff::cpu {
 namespace {
+
+// Forms of the weight of a Conv2d with a 3x3 kernel, besides the graph's own.
+enum class Form : uint8_t { kDirect, kWinograd, kPatches };
+
+Form form_of(const at::Tensor& weight) {
+  if (weight.dim() == 2) return Form::kPatches;
+  return has_winograd_order(weight) ? Form::kWinograd : Form::kDirect;
+}
 
 at::Tensor pack_linear(const at::Tensor& weight) {
   using Function = at::Tensor(const at::Tensor&, std::optional<int64_t>);
@@ -22,6 +33,13 @@ at::Tensor pack_convolution(const at::Tensor& weight, int64_t padding, int64_t s
   return call.call(weight, {padding, padding}, {stride, stride}, {1, 1}, 1, std::nullopt);
 }
 
+// For pictures x and a weight of their type.
+Form best_form(at::IntArrayRef shape, const at::Tensor& x, int64_t padding, int64_t stride) {
+  if (suits_winograd(shape, x.scalar_type(), stride, padding) && pays(x)) return Form::kWinograd;
+  if (suits_patches(shape, x.scalar_type(), padding) && is_small(x, stride)) return Form::kPatches;
+  return Form::kDirect;
+}
+
 }  // namespace
 
 void pack(const Part& layer) {
@@ -35,23 +53,38 @@ void pack(const Part& layer) {
   const int64_t stride = layer.integers("stride").front();
   const bool pointwise = weight.size(2) == 1 && weight.size(3) == 1;
   if (pointwise) layer.set("weight", pack_linear(weight.flatten(1)));
-  else if (suits_winograd(weight, stride, padding)) layer.set("weight", winograd_order(weight));
+  else if (suits_winograd(weight.sizes(), weight.scalar_type(), stride, padding))
+    layer.set("weight", winograd_order(weight));
   else layer.set("weight", pack_convolution(weight, padding, stride));
 }
 
 at::Tensor packed_for(const Part& layer, const at::Tensor& x) {
-  const at::Tensor weight = layer.tensor("weight");
-  const bool ordered = has_winograd_order(weight);
-  if (!ordered && !weight.is_mkldnn()) return weight;
+  at::Tensor weight = layer.tensor("weight");
+  const Form form = form_of(weight);
+  if (form == Form::kDirect && !weight.is_mkldnn()) return weight;
+  const std::vector<int64_t> kernel = layer.integers("kernel_size");
+  const std::vector<int64_t> shape{weight.size(0), x.size(1), kernel[0], kernel[1]};
   const int64_t padding = layer.integers("padding").front();
   const int64_t stride = layer.integers("stride").front();
-  if (!suits_winograd(weight, stride, padding) || pays(x) == ordered) return weight;
-  at::Tensor changed =
-      ordered ? pack_convolution(weight.contiguous(), padding, stride) : winograd_order(weight.to_dense());
-  layer.set("weight", changed);
-  return changed;
+  const Form wanted = best_form(shape, x, padding, stride);
+  if (form == wanted) return weight;
+  const at::Tensor dense = unpacked(weight, shape);
+  weight.reset();
+  switch (wanted) {
+    case Form::kDirect: weight = pack_convolution(dense, padding, stride); break;
+    case Form::kWinograd: weight = winograd_order(dense); break;
+    case Form::kPatches: weight = pack_linear(patch_matrix(dense)); break;
+  }
+  layer.set("weight", weight);
+  return weight;
 }
 
-at::Tensor unpacked(const at::Tensor& weight) { return weight.is_mkldnn() ? weight.to_dense() : weight.contiguous(); }
+at::Tensor unpacked(const at::Tensor& weight, at::IntArrayRef shape) {
+  const at::Tensor dense = weight.is_mkldnn() ? weight.to_dense() : weight;
+  if (dense.dim() == 2 && shape.size() == 4) {
+    return dense.view({shape[0], shape[2], shape[3], shape[1]}).permute({0, 3, 1, 2}).contiguous();
+  }
+  return dense.contiguous();
+}
 
 }  // namespace animatediff::cpu

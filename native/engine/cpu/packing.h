@@ -16,7 +16,7 @@ void pack(const Part& layer);
  */
 at::Tensor packed_for(const Part& layer, const at::Tensor& x);
 
-/** The weight in the graph's own shape [out, in, ...], row-major. Exact. */
-at::Tensor unpacked(const at::Tensor& weight);
+/** The weight in the graph's own `shape` [out, in, ...], row-major. Exact. */
+at::Tensor unpacked(const at::Tensor& weight, at::IntArrayRef shape);
 
 }  // namespace animatediff::cpu

@@ -70,17 +70,16 @@ void multiply_tiles(const Convolution3x3& layer, int64_t first, int64_t outputs,
 }
 
 // Where bfloat16 is multiplied so much faster than float32 that a quarter of the multiplications is no gain.
-bool direct_is_faster(const at::Tensor& weight) {
+bool direct_is_faster(c10::ScalarType type) {
   static const bool tiles = has_bfloat16_tiles();
-  return tiles && weight.scalar_type() == at::kBFloat16;
+  return tiles && type == at::kBFloat16;
 }
 
 }  // namespace
 
-bool suits_winograd(const at::Tensor& weight, int64_t stride, int64_t padding) {
-  return weight.size(2) == 3 && weight.size(3) == 3 && stride == 1 && padding == 1 && weight.size(1) % 16 == 0 &&
-         weight.size(0) % kWinogradOutputs == 0 && !direct_is_faster(weight) &&
-         std::min(weight.size(0), weight.size(1)) >= kLeastChannels;
+bool suits_winograd(at::IntArrayRef shape, c10::ScalarType type, int64_t stride, int64_t padding) {
+  return shape[2] == 3 && shape[3] == 3 && stride == 1 && padding == 1 && shape[1] % 16 == 0 &&
+         shape[0] % kWinogradOutputs == 0 && !direct_is_faster(type) && std::min(shape[0], shape[1]) >= kLeastChannels;
 }
 
 at::Tensor winograd_order(const at::Tensor& weight) {

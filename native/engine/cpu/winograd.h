@@ -9,8 +9,8 @@
 
 namespace animatediff::cpu {
 
-/** Whether a Conv2d of this weight [out, in, h, w], packed or not, gains from it where pictures are large enough. */
-bool suits_winograd(const at::Tensor& weight, int64_t stride, int64_t padding);
+/** Whether a Conv2d with a weight of this shape [out, in, h, w] gains from it where pictures are large enough. */
+bool suits_winograd(at::IntArrayRef shape, c10::ScalarType type, int64_t stride, int64_t padding);
 
 /** The weight [out, in, 3, 3] with memory in the order [in, 3, 3, out]; it stays the dense tensor that it was. */
 at::Tensor winograd_order(const at::Tensor& weight);

@@ -4,7 +4,8 @@
 //
 // Both products are the same loop, C[row, lane] += A[row, depth] * B[depth, lane]: scores with the keys transposed, so
 // that sixteen keys are sixteen lanes, and outputs with sixteen elements of the head as lanes. Where the processor
-// multiplies pairs of bfloat16, A and B hold such pairs along the depth; elsewhere both are float32.
+// multiplies pairs of bfloat16, A and B hold such pairs along the depth, and where it multiplies tiles of them (AMX)
+// the same B is read tile by tile; elsewhere both are float32.
 #include "attention.h"
 
 #include <algorithm>
@@ -30,7 +31,11 @@ constexpr int64_t kTileRows = 2;
 constexpr int64_t kTileColumns = 1;
 #endif
 // Queries whose scores are held at once: B comes from the outer cache once for all of them.
+#ifdef __AMX_BF16__
+constexpr int64_t kQueries = 32;
+#else
 constexpr int64_t kQueries = 24;
+#endif
 // Keys whose scores are held at once.
 constexpr int64_t kBlock = 1024;
 // Keys that one tile of outputs runs over before its sums go back to memory.
@@ -42,6 +47,8 @@ int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit
 struct Singles {
   using Value = float;
   static constexpr int64_t kDepth = 1;
+  /** The head's elements are padded to a multiple of this. */
+  static constexpr int64_t kWhole = 1;
   static int64_t place(int64_t depth, int64_t lane) { return depth * kLanes + lane; }
   static Value value(float source) { return source; }
   static Value value(BFloat16 source) { return one(&source); }
@@ -54,6 +61,7 @@ struct Singles {
 struct Pairs {
   using Value = BFloat16;
   static constexpr int64_t kDepth = 2;
+  static constexpr int64_t kWhole = 2;
   static int64_t place(int64_t depth, int64_t lane) { return depth / 2 * 2 * kLanes + 2 * lane + depth % 2; }
   static Value value(float source) {
     Value result[kLanes];
@@ -71,14 +79,22 @@ struct Pairs {
         _mm512_dpbf16_ps(std::bit_cast<__m512>(sum), std::bit_cast<__m512bh>(_mm512_set1_epi32(pair)), lanes));
   }
 };
+#ifdef __AMX_BF16__
+/** Pairs in tiles of 16 rows of A or 16 lanes of B by a depth of 32. */
+struct Tiles : Pairs {
+  static constexpr int64_t kWhole = 32;
+};
+using HalfProducts = Tiles;
+#else
 using HalfProducts = Pairs;
+#endif
 #else
 using HalfProducts = Singles;
 #endif
 
 template <typename P>
 int64_t padded_depth(int64_t depth) {
-  return round_up(depth, P::kDepth);
+  return round_up(depth, P::kWhole);
 }
 
 // Keys become lanes: panels of sixteen keys by the elements of the head, 0 outside of both.
@@ -168,6 +184,111 @@ void multiply(int64_t rows, int64_t panels, int64_t depth, const typename P::Val
     }
   }
 }
+
+#ifdef __AMX_BF16__
+constexpr int64_t kTile = 16;
+
+/** Registers 0 to 3 are sums, 4 and 5 rows of A, 6 and 7 panels of B; all are 16 rows of 64 bytes. */
+class TileRegisters {
+ public:
+  TileRegisters() {
+    struct alignas(64) Configuration {
+      uint8_t palette = 1;
+      uint8_t start = 0;
+      uint8_t reserved[14] = {};
+      uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    };
+    const Configuration configuration;
+    static_assert(sizeof(configuration) == 64);
+    _tile_loadconfig(&configuration);
+  }
+  TileRegisters(const TileRegisters&) = delete;
+  TileRegisters& operator=(const TileRegisters&) = delete;
+  ~TileRegisters() { _tile_release(); }
+};
+
+// The compiler does not know that the instructions for tiles read and write memory.
+inline void memory_is_seen() { asm volatile("" ::: "memory"); }
+
+/** `Rows` by `Columns` tiles of sums: 16 rows of A and a panel of B each. */
+template <int Rows, int Columns>
+void multiply_tiles(const BFloat16* a, int64_t a_stride, const BFloat16* b, int64_t b_stride, int64_t depth, float* c,
+                    int64_t c_stride, bool onto) {
+  constexpr int64_t kPairs = 2 * kLanes * sizeof(BFloat16);
+  const auto a_bytes = static_cast<int64_t>(a_stride * sizeof(BFloat16));
+  const auto c_bytes = static_cast<int64_t>(c_stride * sizeof(float));
+  float* const lower = c + kTile * c_stride;
+  memory_is_seen();
+  if (onto) {
+    _tile_loadd(0, c, c_bytes);
+    if constexpr (Columns > 1) _tile_loadd(1, c + kLanes, c_bytes);
+    if constexpr (Rows > 1) _tile_loadd(2, lower, c_bytes);
+    if constexpr (Rows > 1 && Columns > 1) _tile_loadd(3, lower + kLanes, c_bytes);
+  } else {
+    _tile_zero(0);
+    if constexpr (Columns > 1) _tile_zero(1);
+    if constexpr (Rows > 1) _tile_zero(2);
+    if constexpr (Rows > 1 && Columns > 1) _tile_zero(3);
+  }
+  for (int64_t d = 0; d < depth; d += Tiles::kWhole) {
+    _tile_loadd(4, a + d, a_bytes);
+    _tile_loadd(6, b + d * kLanes, kPairs);
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (Rows > 1) {
+      _tile_loadd(5, a + kTile * a_stride + d, a_bytes);
+      _tile_dpbf16ps(2, 5, 6);
+    }
+    if constexpr (Columns > 1) {
+      _tile_loadd(7, b + b_stride + d * kLanes, kPairs);
+      _tile_dpbf16ps(1, 4, 7);
+    }
+    if constexpr (Rows > 1 && Columns > 1) _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_stored(0, c, c_bytes);
+  if constexpr (Columns > 1) _tile_stored(1, c + kLanes, c_bytes);
+  if constexpr (Rows > 1) _tile_stored(2, lower, c_bytes);
+  if constexpr (Rows > 1 && Columns > 1) _tile_stored(3, lower + kLanes, c_bytes);
+  memory_is_seen();
+}
+
+template <int Rows>
+void multiply_tile_rows(int64_t panels, int64_t depth, const BFloat16* a, int64_t a_stride, const BFloat16* b,
+                        int64_t b_stride, float* c, int64_t c_stride, bool onto) {
+  int64_t panel = 0;
+  for (; panel + 2 <= panels; panel += 2) {
+    multiply_tiles<Rows, 2>(a, a_stride, b + panel * b_stride, b_stride, depth, c + panel * kLanes, c_stride, onto);
+  }
+  if (panel < panels) {
+    multiply_tiles<Rows, 1>(a, a_stride, b + panel * b_stride, b_stride, depth, c + panel * kLanes, c_stride, onto);
+  }
+}
+
+// Whole tiles, and what is left of rows and of the depth in pairs.
+template <>
+void multiply<Tiles>(int64_t rows, int64_t panels, int64_t depth, const BFloat16* a, int64_t a_stride,
+                     const BFloat16* b, int64_t b_stride, float* c, int64_t c_stride, bool onto) {
+  const int64_t whole_depth = depth / Tiles::kWhole * Tiles::kWhole;
+  const int64_t whole_rows = whole_depth > 0 ? rows / kTile * kTile : 0;
+  int64_t row = 0;
+  for (; row + 2 * kTile <= whole_rows; row += 2 * kTile) {
+    multiply_tile_rows<2>(panels, whole_depth, a + row * a_stride, a_stride, b, b_stride, c + row * c_stride, c_stride,
+                          onto);
+  }
+  if (row < whole_rows) {
+    multiply_tile_rows<1>(panels, whole_depth, a + row * a_stride, a_stride, b, b_stride, c + row * c_stride, c_stride,
+                          onto);
+  }
+  if (whole_rows > 0 && whole_depth < depth) {
+    multiply<Pairs>(whole_rows, panels, depth - whole_depth, a + whole_depth, a_stride, b + whole_depth * kLanes,
+                    b_stride, c, c_stride, true);
+  }
+  if (whole_rows < rows) {
+    multiply<Pairs>(rows - whole_rows, panels, depth, a + whole_rows * a_stride, a_stride, b, b_stride,
+                    c + whole_rows * c_stride, c_stride, onto);
+  }
+}
+#endif
 
 /** What a row knows of the keys that it has seen. */
 struct Seen {
@@ -327,8 +448,14 @@ int64_t attend_scratch(Element type, int64_t keys, int64_t width) {
 
 void attend(Element type, HeadRows<const void*> queries, const PackedHead& head, int64_t width, float scale,
             HeadRows<void*> output, void* scratch) {
-  if (type == Element::kFloat32) attend_to<Singles, float>(queries, head, width, scale, output, scratch);
-  else attend_to<HalfProducts, BFloat16>(queries, head, width, scale, output, scratch);
+  if (type == Element::kFloat32) {
+    attend_to<Singles, float>(queries, head, width, scale, output, scratch);
+    return;
+  }
+#ifdef __AMX_BF16__
+  const TileRegisters registers;
+#endif
+  attend_to<HalfProducts, BFloat16>(queries, head, width, scale, output, scratch);
 }
 
 }  // namespace animatediff::ANIMATEDIFF_KERNELS
