@@ -89,10 +89,12 @@ RECIPES: dict[str, Recipe] = {
         words=Stage(steps=700, batch=48, scenes=0, learning_rate=1e-3, matrix_rate=0.01, warmup=30),
         polish=Stage(steps=800, batch=48, scenes=0, learning_rate=5e-4, matrix_rate=0.005, warmup=30),
         views=Stage(steps=600, batch=48, scenes=3000, learning_rate=5e-4, matrix_rate=0.005, warmup=30),
-        motion=Stage(steps=2200, batch=4, scenes=4000, learning_rate=1e-3, matrix_rate=0.015),
+        motion=Stage(steps=2200, batch=4, scenes=4000, learning_rate=1e-3, matrix_rate=0.015, bf16=True),
         personalised=Stage(steps=1600, batch=48, scenes=5000, learning_rate=3e-3),
         lora=Stage(steps=800, batch=48, scenes=5000, learning_rate=3e-3),
-        motion_lora=Stage(steps=400, batch=4, scenes=200, learning_rate=3e-3, matrix_rate=0.02, warmup=20),
+        motion_lora=Stage(
+            steps=1100, batch=4, scenes=1500, learning_rate=3e-3, matrix_rate=0.02, warmup=20, bf16=True
+        ),
     ),
     "gpu": Recipe(
         family=DEMO,

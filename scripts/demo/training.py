@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from .attention import attention_for_training
 from .config import Recipe, Stage
 from .files import write_whole
 from .muon import Muon
@@ -191,7 +192,8 @@ def train(
     last = min(stage.steps, run.limit) if run.limit else stage.steps
     pace = Pace(run, name, first)
     for step in range(first, last):
-        with torch.autocast(run.device.type, torch.bfloat16, enabled=stage.bf16):
+        autocast = torch.autocast(run.device.type, torch.bfloat16, enabled=stage.bf16)
+        with autocast, attention_for_training(run.device, stage.bf16):
             value = loss(step, step_generator(run, name, step))
         module.zero_grad(set_to_none=True)
         value.backward()
