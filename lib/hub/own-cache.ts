@@ -12,6 +12,8 @@ import { withLock } from './lock.ts';
 import { type RemoteSource, showSource } from './source.ts';
 
 const MANIFEST = 'source.json';
+/** Folders of the cache by kind of source, and how those of its files are named. */
+export const KINDS: Readonly<Record<'civitai' | 'url', RegExp>> = { civitai: /^\d+$/, url: /^[0-9a-f]{64}$/ };
 
 /** What is recorded about a file. */
 export interface Manifest {
@@ -59,7 +61,7 @@ export async function readStored(folder: string): Promise<StoredFile | undefined
 /** All complete files. */
 export async function listStored(cacheFolder: string): Promise<StoredFile[]> {
   const stored: StoredFile[] = [];
-  for (const kind of ['civitai', 'url']) {
+  for (const kind of Object.keys(KINDS)) {
     const parent = path.join(ownCache(cacheFolder), kind);
     for (const name of (await readdir(parent).catch(() => [])).sort()) {
       const found = await readStored(path.join(parent, name));

@@ -9,7 +9,7 @@ import { type Environment, readEnvironment } from '../environment.ts';
 import { AnimateDiffError, invalidArgument } from '../errors.ts';
 import { cachedCommit, listFiles, type RepoPaths, repoPaths } from './hub-cache.ts';
 import { type ListOptions, sizeOfFolder } from './list.ts';
-import { listStored, ownCache, ownFolder } from './own-cache.ts';
+import { KINDS, listStored, ownCache, ownFolder } from './own-cache.ts';
 import { formatSource, type HubSource, parseSource, type SourceInput, showSource } from './source.ts';
 
 /** What went. */
@@ -39,7 +39,8 @@ export async function removeModel(input: SourceInput, options: ListOptions = {})
   const text = showSource(source);
   if (source.kind === 'hf') return await removeFromHub(source, text, environment);
   const folder = ownFolder(environment.cacheFolder, source);
-  return await removeFolder(text, folder, kindFolder(folder));
+  await requireThere(text, folder, environment.cacheFolder);
+  return await removeFolder(text, folder);
 }
 
 /** Removes every file of this package's own cache, and leaves the hub's cache alone. */
@@ -47,48 +48,49 @@ export async function removeAllModels(options: ListOptions = {}): Promise<Remove
   const { cacheFolder } = options.environment ?? readEnvironment();
   const removed: RemovedModel[] = [];
   for (const { folder, manifest } of await listStored(cacheFolder))
-    removed.push(await removeFolder(manifest.source, folder, kindFolder(folder)));
+    removed.push(await removeFolder(manifest.source, folder));
   // Parts of downloads that were given up have no manifest.
   const rest = ownCache(cacheFolder);
   let bytes = 0;
-  for (const kind of await readdir(rest).catch(() => [])) bytes += await emptyFolder(path.join(rest, kind));
+  for (const [kind, names] of Object.entries(KINDS)) bytes += await emptyFolder(path.join(rest, kind), names);
   if (bytes > 0) removed.push({ source: 'unfinished downloads', path: rest, bytes });
   await rmdir(rest).catch(() => {});
   return removed;
 }
 
-/** Removes what is in a folder, and the folder itself unless it is a link; returns the bytes. */
-async function emptyFolder(folder: string): Promise<number> {
-  const bytes = await sizeOfFolder(folder);
-  if (!(await isLink(folder))) {
-    await rm(folder, { recursive: true, force: true });
-    return bytes;
+/**
+ * Removes what has such a name from a folder, and the folder itself if it is empty then and no link; returns the
+ * bytes. Behind a link other files may lie, which are not this package's.
+ */
+async function emptyFolder(folder: string, names: RegExp): Promise<number> {
+  let bytes = 0;
+  for (const name of (await readdir(folder).catch(() => [])).filter((found) => names.test(found))) {
+    const place = path.join(folder, name);
+    bytes += (await isLink(place)) ? 0 : await sizeOfFolder(place);
+    await rm(place, { recursive: true });
   }
-  for (const name of await readdir(folder).catch(() => []))
-    await rm(path.join(folder, name), { recursive: true });
+  await rmdir(folder).catch(() => {});
   return bytes;
-}
-
-/** Folder of all models from one kind of source, which `own-cache.ts` made, or somebody as a link. */
-function kindFolder(folder: string): string {
-  return path.dirname(folder);
 }
 
 async function isLink(place: string): Promise<boolean> {
   return (await lstat(place).catch(() => undefined))?.isSymbolicLink() ?? false;
 }
 
-async function removeFolder(source: string, folder: string, cache: string): Promise<RemovedModel> {
-  await requireInside(source, folder, cache);
+async function removeFolder(source: string, folder: string): Promise<RemovedModel> {
   const bytes = (await isLink(folder)) ? 0 : await sizeOfFolder(folder);
   await rm(folder, { recursive: true });
   return { source, path: folder, bytes };
 }
 
-/** Refuses what is not there, and what a link leads out of the cache. */
-async function requireInside(source: string, place: string, cache: string): Promise<void> {
+async function requireThere(source: string, place: string, cache: string): Promise<void> {
   const found = await lstat(place).catch(() => undefined);
   if (found === undefined) throw notThere(source, cache);
+}
+
+/** Refuses what is not there, and what a link leads out of the cache. */
+async function requireInside(source: string, place: string, cache: string): Promise<void> {
+  await requireThere(source, place, cache);
   const [parent, root] = await Promise.all([realpath(path.dirname(place)), realpath(cache)]);
   if (parent === root || parent.startsWith(`${root}${path.sep}`)) return;
   throw invalidArgument('source', `a file in ${cache}`, path.join(parent, path.basename(place)));
@@ -110,7 +112,7 @@ async function removeFromHub(
   const paths = repoPaths(cacheFolder, source.repo);
   await requireInside(text, paths.root, cacheFolder);
   const isWhole = text === formatSource({ ...source, revision: 'main', path: undefined });
-  if (isWhole) return await removeFolder(text, paths.root, cacheFolder);
+  if (isWhole) return await removeFolder(text, paths.root);
   const commit = await cachedCommit(paths, source.revision);
   const place = path.join(paths.snapshots, commit ?? '', source.path ?? '');
   if (commit === undefined) throw notThere(text, cacheFolder);

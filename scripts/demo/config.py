@@ -92,9 +92,7 @@ RECIPES: dict[str, Recipe] = {
         motion=Stage(steps=2200, batch=4, scenes=4000, learning_rate=1e-3, matrix_rate=0.015, bf16=True),
         personalised=Stage(steps=1600, batch=48, scenes=5000, learning_rate=3e-3),
         lora=Stage(steps=800, batch=48, scenes=5000, learning_rate=3e-3),
-        motion_lora=Stage(
-            steps=1100, batch=4, scenes=1500, learning_rate=3e-3, matrix_rate=0.02, warmup=20, bf16=True
-        ),
+        motion_lora=Stage(steps=400, batch=4, scenes=200, learning_rate=3e-3, matrix_rate=0.02, warmup=20),
     ),
     "gpu": Recipe(
         family=DEMO,

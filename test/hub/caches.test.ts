@@ -178,7 +178,7 @@ describe('removing models', () => {
     assert.equal(existsSync(path.join(outside, 'precious')), true);
   });
 
-  it('follows folders that are links to another disk, and leaves the links', async () => {
+  it('follows folders that are links to another disk, and leaves the links and what else lies there', async () => {
     const hub = await startWithAddress(FILES);
     const models = path.join(hub.environment.cacheFolder, 'models');
     const disk = temporaryFolder();
@@ -193,12 +193,14 @@ describe('removing models', () => {
     assert.ok((await removeModel(addressOf(hub), hub)).bytes >= 700);
     assert.deepEqual(readdirSync(path.join(disk, 'url')), []);
     await resolveSource(addressOf(hub), hub);
-    writeFileSync(path.join(other, 'a.partial'), Buffer.alloc(30));
+    mkdirSync(path.join(other, '12'));
+    writeFileSync(path.join(other, '12', 'a.partial'), Buffer.alloc(30));
+    for (const place of [other, disk]) writeFileSync(path.join(place, 'mine.ckpt'), 'x');
     const removed = await removeAllModels(hub);
     assert.equal(removed.length, 2);
     assert.equal(removed[1]?.bytes, 30);
-    assert.deepEqual(readdirSync(other), []);
-    assert.deepEqual(readdirSync(models), ['civitai']);
+    assert.deepEqual(readdirSync(other), ['mine.ckpt']);
+    assert.deepEqual(readdirSync(models).sort(), ['civitai', 'mine.ckpt']);
     await resolveSource(addressOf(hub), hub);
     assert.equal((await listModels(hub)).length, 1);
   });

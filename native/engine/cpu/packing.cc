@@ -69,7 +69,6 @@ at::Tensor packed_for(const Part& layer, const at::Tensor& x) {
   const Form wanted = best_form(shape, x, padding, stride);
   if (form == wanted) return weight;
   const at::Tensor dense = unpacked(weight, shape);
-  weight.reset();
   switch (wanted) {
     case Form::kDirect: weight = pack_convolution(dense, padding, stride); break;
     case Form::kWinograd: weight = winograd_order(dense); break;

@@ -12,7 +12,7 @@ from .captions import random_caption
 from .motions import FRAMES
 from .names import STYLES
 from .render import draw_clip, draw_frames
-from .scene import in_scenery, scene_at
+from .scene import scene_at
 
 WORDINGS = 4
 """Captions per scene; training draws one of them each time."""
@@ -38,8 +38,6 @@ def draw(source: Source, index: int) -> tuple[np.ndarray, list[str]]:
     """Frames uint8 [frames, 128, 128, 3] of one scene and its captions."""
     style = STYLES[index % len(STYLES)] if source.style == "all" else source.style
     scene, generator = scene_at(source.seed, index, style, source.camera)
-    if source.frames == FRAMES and source.camera != "fixed":
-        scene = in_scenery(scene)
     captions = [random_caption(scene, generator) for _ in range(WORDINGS)]
     if source.frames == FRAMES:
         return draw_clip(scene), captions

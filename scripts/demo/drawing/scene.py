@@ -5,15 +5,11 @@ from functools import cache
 
 import numpy as np
 
-from .motions import LATE, Variation
+from .motions import Variation
 from .names import BACKGROUNDS, combinations
 
 TURNING = ("bouncing", "spinning")
 """Motions whose frames all go another way: learned last, so that training shows them twice as often."""
-SCENERY = ("night sky", "grass", "sea", "desert", "snow")
-"""Backgrounds in which a camera's move can be seen."""
-PLAIN = 8
-"""One in so many clips of a moving camera keeps a plain background, if it has one."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +40,6 @@ def random_scene(generator: np.random.Generator, held_out: bool = False) -> Scen
     across, along, size, tilt = generator.uniform(-1, 1, 4)
     variation = Variation(across, along, size, tilt, generator.random())
     return Scene(colour, shape, motion, background, variation=variation, shift=generator.random())
-
-
-def in_scenery(scene: Scene) -> Scene:
-    """The scene for a clip of a moving camera: its scenery begins at the same place in every clip, but for a
-    little.
-
-    Where noise hides nearly all, the frames would have to agree on a place for the scenery, each moved on by
-    its own way. One that follows from a frame's number alone is easier to learn (motions.py, what turns).
-    """
-    place = scene.shift
-    background = scene.background
-    if background not in SCENERY and place * PLAIN > 1:
-        background = SCENERY[int(place * 997) % len(SCENERY)]
-    return replace(scene, background=background, shift=LATE * place)
 
 
 def scene_at(
