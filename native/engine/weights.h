@@ -15,7 +15,7 @@ at::Tensor read_tensor(const ad_source& source, const ad_recipe& recipe, SourceF
 /**
  * The tensor of one recipe in `dtype` on `device`.
  *
- * Host memory in use beyond the result: one read buffer of a few megabytes (a whole tensor only when the source has
+ * Host memory in use beyond the result: read buffers of less than a megabyte (a whole tensor only when the source has
  * strides or the device is not the CPU, a megabyte of float32 when it has the terms of usual LoRAs, a few float32
  * copies of this parameter with others). Throws AD_WEIGHTS_SHAPE when element counts differ and AD_WEIGHTS_NOT_FINITE
  * for NaN or infinity, also when casting made them.
