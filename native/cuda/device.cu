@@ -13,6 +13,15 @@ const char* select_device(const Queue& queue) {
   return status == cudaSuccess ? nullptr : cudaGetErrorString(status);
 }
 
+bool has_copy_engine(const Queue& queue) {
+#ifdef ANIMATEDIFF_HOPPER
+  return compute_capability(queue) == 9;
+#else
+  static_cast<void>(queue);
+  return false;
+#endif
+}
+
 const char* unusable(int device) {
   cudaError_t status = cudaSetDevice(device);
   // Fails when the library has no code for this processor.

@@ -146,6 +146,9 @@ struct JoinPhases {
 /** Puts the phases' results where they belong, and adds the bias. */
 const char* join_phases(Type type, const JoinPhases& call, const Queue& queue);
 
+/** Whether the device has what hopper.h describes, and the library code for it. */
+bool has_copy_engine(const Queue& queue);
+
 /** Makes the queue's device the current one of this library's CUDA runtime; null, or why not. */
 const char* select_device(const Queue& queue);
 

@@ -18,6 +18,8 @@ TORCH_LIBRARY_IMPL(animatediff, CUDA, library) {
   library.impl("token_group_norm", static_cast<decltype(&operators::token_group_norm)>(token_group_norm));
   library.impl("token_layer_norm", static_cast<decltype(&operators::token_layer_norm)>(token_layer_norm));
   library.impl("gated_gelu", static_cast<decltype(&operators::gated_gelu)>(gated_gelu));
+  library.impl("gated_linear", static_cast<decltype(&operators::gated_linear)>(gated_linear));
+  library.impl("head_attention", static_cast<decltype(&operators::head_attention)>(head_attention));
   library.impl("add_bias_residual_", static_cast<decltype(&operators::add_bias_residual_)>(add_bias_residual_));
   library.impl("temporal_attention", static_cast<decltype(&operators::temporal_attention)>(temporal_attention));
   library.impl("linear_residual", static_cast<decltype(&operators::linear_residual)>(linear_residual));

@@ -19,8 +19,10 @@ at::Tensor token_group_norm(const at::Tensor& x, const at::Tensor& weight, const
 at::Tensor token_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                             const Optional& positions, double epsilon);
 at::Tensor gated_gelu(const at::Tensor& x, const Optional& bias);
+at::Tensor gated_linear(const at::Tensor& x, const at::Tensor& weight, const Optional& bias);
 at::Tensor add_bias_residual_(const at::Tensor& x, const Optional& bias, const at::Tensor& residual);
 at::Tensor temporal_attention(const at::Tensor& qkv, int64_t heads);
+at::Tensor head_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
 at::Tensor linear_residual(const at::Tensor& x, const at::Tensor& weight, const Optional& bias,
                            const at::Tensor& residual, const at::Tensor& out);
 at::Tensor phase_weights(const at::Tensor& weight);

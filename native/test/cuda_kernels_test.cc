@@ -10,6 +10,7 @@
 namespace animatediff::cuda {
 
 Queue queue_of(const at::Tensor&) { return {nullptr, 0}; }
+bool has_copy_engine(const Queue&) { return true; }
 
 }  // namespace animatediff::cuda
 
@@ -18,6 +19,8 @@ namespace {
 constexpr cases::Operators kEmulated{animatediff::cuda::token_group_norm,
                                      animatediff::cuda::token_layer_norm,
                                      animatediff::cuda::gated_gelu,
+                                     animatediff::cuda::gated_linear,
+                                     animatediff::cuda::head_attention,
                                      animatediff::cuda::add_bias_residual_,
                                      animatediff::cuda::temporal_attention,
                                      nullptr,  // cuBLASLt's

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -44,6 +45,8 @@ inline __nv_bfloat16 __float2bfloat16_rn(float value) { return value; }
 inline float __expf(float value) { return std::exp(value); }
 inline float __fdividef(float left, float right) { return left / right; }
 inline float rsqrtf(float value) { return 1.0F / std::sqrt(value); }
+inline float __int_as_float(int value) { return std::bit_cast<float>(value); }
+inline int __float_as_int(float value) { return std::bit_cast<int>(value); }
 
 namespace emulated {
 
@@ -87,10 +90,11 @@ class Block {
     if (threads % 32 != 0 || threads > 1024) stop("a block has whole warps, at most 32");
     constexpr size_t kGuard = 4096;
     memory_.assign(static_cast<size_t>(shared_bytes) / sizeof(uint4) + kGuard, uint4{~0U, ~0U, ~0U, ~0U});
-    if (shared_bytes > 48 * 1024 || shared_bytes % 4 != 0) stop("bad size of shared memory");
+    if (shared_bytes > 227 * 1024 || shared_bytes % 4 != 0) stop("bad size of shared memory");
     kernel_ = &kernel;
     block_ = Barrier{threads};
     warps_.assign(static_cast<size_t>(threads / 32), Barrier{32});
+    named_.assign(16, Barrier{});
     threads_.resize(std::max(threads_.size(), static_cast<size_t>(threads)));
     for (int i = 0; i < threads; ++i) prepare(threads_[static_cast<size_t>(i)]);
     int alive = threads;
@@ -118,6 +122,19 @@ class Block {
   void* shared() { return memory_.data(); }
   void wait_for_block() { wait(block_); }
   void wait_for_warp() { wait(warps_[threadIdx.x / 32]); }
+  void wait_for(int id, int threads) {
+    Barrier& barrier = named_.at(static_cast<size_t>(id));
+    barrier.expected = threads;
+    wait(barrier);
+  }
+
+  /** Lets the other threads run. */
+  void give_way() {
+    Thread& thread = *running_;
+    const unsigned index = threadIdx.x;
+    swapcontext(&thread.context, &scheduler_);
+    threadIdx.x = index;
+  }
 
   /** Exchanges a value between the lanes of a warp. */
   float exchange(float value, int lane_mask) {
@@ -187,6 +204,7 @@ class Block {
   ucontext_t scheduler_;
   std::vector<Thread> threads_;
   std::vector<Barrier> warps_;
+  std::vector<Barrier> named_;
   Barrier block_;
   std::vector<uint4> memory_;
   const std::function<void()>* kernel_ = nullptr;

@@ -25,6 +25,8 @@ struct Operators {
   decltype(&animatediff::operators::token_group_norm) group_norm;
   decltype(&animatediff::operators::token_layer_norm) layer_norm;
   decltype(&animatediff::operators::gated_gelu) gated_gelu;
+  decltype(&animatediff::operators::gated_linear) gated_linear;
+  decltype(&animatediff::operators::head_attention) head_attention;
   decltype(&animatediff::operators::add_bias_residual_) add_bias_residual;
   decltype(&animatediff::operators::temporal_attention) temporal_attention;
   decltype(&animatediff::operators::linear_residual) linear_residual;
@@ -37,7 +39,8 @@ struct Operators {
 /** What is registered with LibTorch, on whatever device the tensors are. */
 inline constexpr Operators kRegistered{
     animatediff::operators::token_group_norm,   animatediff::operators::token_layer_norm,
-    animatediff::operators::gated_gelu,         animatediff::operators::add_bias_residual_,
+    animatediff::operators::gated_gelu,         animatediff::operators::gated_linear,
+    animatediff::operators::head_attention,     animatediff::operators::add_bias_residual_,
     animatediff::operators::temporal_attention, animatediff::operators::linear_residual,
     animatediff::operators::phase_weights,      animatediff::operators::corner_patches,
     animatediff::operators::join_channels,      animatediff::operators::join_phases};
@@ -147,6 +150,34 @@ class Calls {
     compare(describe("gated_gelu ", x.sizes()), actual_.gated_gelu(put(x), put(bias)), expected_.gated_gelu(x, bias));
   }
 
+  void gated_linear() {
+    const int64_t inputs = 8 * source_.integer(1, 40);
+    const int64_t hidden = 8 * source_.integer(1, 40);
+    const at::Tensor x = source_.tensor({source_.integer(1, 3), source_.integer(1, 90), inputs});
+    const at::Tensor weight = source_.tensor({2 * hidden, inputs}, 0, 1.5 / std::sqrt(static_cast<double>(inputs)));
+    const Optional bias = source_.maybe({2 * hidden});
+    compare(describe("gated_linear ", x.sizes(), " by ", weight.sizes()),
+            actual_.gated_linear(put(x), put(weight), put(bias)), expected_.gated_linear(x, weight, bias), 2);
+  }
+
+  void head_attention() {
+    const int64_t heads = source_.among({1, 2, 8});
+    const int64_t width = source_.among({40, 80});
+    const int64_t keys = source_.integer(1, 300);
+    const at::Tensor one = source_.tensor({source_.integer(1, 2), keys, 3 * heads * width}, 0, 1.5);
+    const auto part = [&](const at::Tensor& x, int64_t i) {
+      return x.chunk(3, 2)[static_cast<size_t>(i)].unflatten(2, {heads, width});
+    };
+    // Queries of their own, or beside keys and values.
+    const bool own = source_.coin();
+    const at::Tensor queries =
+        own ? source_.tensor({one.size(0), source_.integer(1, 300), heads, width}, 0, 1.5) : part(one, 0);
+    const at::Tensor beside = put(one);
+    compare(describe("head_attention ", queries.sizes(), " over ", keys),
+            actual_.head_attention(own ? put(queries) : part(beside, 0), part(beside, 1), part(beside, 2)),
+            expected_.head_attention(queries, part(one, 1), part(one, 2)), 2);
+  }
+
   void add_bias_residual() {
     const int64_t channels = 8 * source_.integer(1, 200);
     const at::Tensor x = source_.tensor({source_.integer(1, 3), source_.integer(1, 20), channels});
@@ -216,6 +247,8 @@ class Calls {
       group_norm();
       layer_norm();
       gated_gelu();
+      gated_linear();
+      if (source_.type() != at::kFloat) head_attention();
       add_bias_residual();
       temporal_attention();
       if (actual_.linear_residual != nullptr) linear_residual();

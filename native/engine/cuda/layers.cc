@@ -81,11 +81,13 @@ void add_gated_feed_forward(const Part& layers, const at::Tensor& normed, const 
   const at::Tensor rows = normed.view({1, -1, normed.size(2)});
   const at::Tensor out = x.view({1, -1, x.size(2)});
   const int64_t row_bytes = weight.size(0) * static_cast<int64_t>(weight.element_size());
-  const int64_t count = std::max<int64_t>(1, kFeedForwardBytes / row_bytes / 128) * 128;
+  const int64_t most = std::max<int64_t>(1, kFeedForwardBytes / row_bytes / 128) * 128;
+  // Equal pieces, so that none is too small to fill the device.
+  const int64_t pieces = (rows.size(1) + most - 1) / most;
+  const int64_t count = ((rows.size(1) + pieces - 1) / pieces + 127) / 128 * 128;
   for (int64_t first = 0; first < rows.size(1); first += count) {
     const int64_t some = std::min(count, rows.size(1) - first);
-    const at::Tensor hidden =
-        operators::gated_gelu(at::linear(rows.narrow(1, first, some), weight), projection.optional("bias"));
+    const at::Tensor hidden = operators::gated_linear(rows.narrow(1, first, some), weight, projection.optional("bias"));
     const at::Tensor part = out.narrow(1, first, some);
     project_onto(hidden, layers["net"]["2"], part, part);
   }

@@ -19,8 +19,10 @@ TORCH_LIBRARY(animatediff, library) {
       "bool silu) -> Tensor");
   library.def("token_layer_norm(Tensor x, Tensor weight, Tensor bias, Tensor? positions, float epsilon) -> Tensor");
   library.def("gated_gelu(Tensor x, Tensor? bias) -> Tensor");
+  library.def("gated_linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor");
   library.def("add_bias_residual_(Tensor(a!) x, Tensor? bias, Tensor residual) -> Tensor(a!)");
   library.def("temporal_attention(Tensor qkv, int heads) -> Tensor");
+  library.def("head_attention(Tensor q, Tensor k, Tensor v) -> Tensor");
   library.def("linear_residual(Tensor x, Tensor weight, Tensor? bias, Tensor residual, Tensor(a!) out) -> Tensor(a!)");
   library.def("phase_weights(Tensor weight) -> Tensor");
   library.def("corner_patches(Tensor x) -> Tensor");
@@ -45,6 +47,11 @@ at::Tensor gated_gelu(const at::Tensor& x, const Optional& bias) {
   return call.call(x, bias);
 }
 
+at::Tensor gated_linear(const at::Tensor& x, const at::Tensor& weight, const Optional& bias) {
+  static const auto call = find("animatediff::gated_linear", &gated_linear);
+  return call.call(x, weight, bias);
+}
+
 at::Tensor add_bias_residual_(const at::Tensor& x, const Optional& bias, const at::Tensor& residual) {
   static const auto call = find("animatediff::add_bias_residual_", &add_bias_residual_);
   return call.call(x, bias, residual);
@@ -53,6 +60,11 @@ at::Tensor add_bias_residual_(const at::Tensor& x, const Optional& bias, const a
 at::Tensor temporal_attention(const at::Tensor& qkv, int64_t heads) {
   static const auto call = find("animatediff::temporal_attention", &temporal_attention);
   return call.call(qkv, heads);
+}
+
+at::Tensor head_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  static const auto call = find("animatediff::head_attention", &head_attention);
+  return call.call(q, k, v);
 }
 
 at::Tensor linear_residual(const at::Tensor& x, const at::Tensor& weight, const Optional& bias,

@@ -28,6 +28,12 @@ at::Tensor token_layer_norm(const at::Tensor& x, const at::Tensor& weight, const
 /** a * gelu(b), the exact GELU, where a and b are the halves of x + bias; x [n, tokens, 2 * channels]. */
 at::Tensor gated_gelu(const at::Tensor& x, const Optional& bias);
 
+/**
+ * The first layer of a feed-forward with its gate: a * gelu(b), where a and b are the halves of x weight^T + bias. x
+ * [n, tokens, in], weight [2 * hidden, in], bias [2 * hidden] -> [n, tokens, hidden].
+ */
+at::Tensor gated_linear(const at::Tensor& x, const at::Tensor& weight, const Optional& bias);
+
 /** x += bias + residual, in place; returns x. */
 at::Tensor add_bias_residual_(const at::Tensor& x, const Optional& bias, const at::Tensor& residual);
 
@@ -36,6 +42,12 @@ at::Tensor add_bias_residual_(const at::Tensor& x, const Optional& bias, const a
  * gives queries, keys and values -> [clips, frames, pixels, heads * width].
  */
 at::Tensor temporal_attention(const at::Tensor& qkv, int64_t heads);
+
+/**
+ * softmax(q k^T / sqrt(width)) v for each head; q [n, queries, heads, width], k and v [n, keys, heads, width] with any
+ * strides but that of the last dimension -> [n, queries, heads, width]. Throws where the device has no kernel for it.
+ */
+at::Tensor head_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
 
 /**
  * out = x weight^T + bias + residual; returns out, which may be `residual` itself. x [n, tokens, in], weight [out, in],

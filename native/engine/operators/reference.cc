@@ -39,6 +39,13 @@ at::Tensor reference_gated_gelu(const at::Tensor& x, const Optional& bias) {
   return cpu::gated_gelu(sum).to(x.scalar_type());
 }
 
+at::Tensor reference_gated_linear(const at::Tensor& x, const at::Tensor& weight, const Optional& bias) {
+  check_gated_linear(x, weight, bias);
+  at::Tensor sum = at::linear(wide(x), wide(weight));
+  if (bias.has_value()) sum += wide(*bias);
+  return cpu::gated_gelu(sum).to(x.scalar_type());
+}
+
 at::Tensor reference_add_bias_residual_(const at::Tensor& x, const Optional& bias, const at::Tensor& residual) {
   check_add_bias_residual(x, bias, residual);
   at::Tensor sum = wide(x) + wide(residual);
@@ -52,6 +59,13 @@ at::Tensor reference_temporal_attention(const at::Tensor& qkv, int64_t heads) {
   const auto part = [&](int64_t i) { return parts.select(2, i).contiguous(); };
   const at::Tensor out = cpu::temporal_attention(part(0), part(1), part(2), heads, qkv.size(1));
   return out.view({qkv.size(0), qkv.size(1), qkv.size(2), channels}).to(qkv.scalar_type());
+}
+
+at::Tensor reference_head_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  check_head_attention(q, k, v);
+  const auto heads = [](const at::Tensor& x) { return wide(x).transpose(1, 2); };
+  const at::Tensor scores = at::matmul(heads(q), heads(k).transpose(2, 3)) / std::sqrt(static_cast<double>(q.size(3)));
+  return at::matmul(scores.softmax(3), heads(v)).transpose(1, 2).contiguous().to(q.scalar_type());
 }
 
 at::Tensor reference_linear_residual(const at::Tensor& x, const at::Tensor& weight, const Optional& bias,
@@ -116,8 +130,10 @@ TORCH_LIBRARY_IMPL(animatediff, CPU, library) {
   library.impl("token_group_norm", reference_group_norm);
   library.impl("token_layer_norm", reference_layer_norm);
   library.impl("gated_gelu", reference_gated_gelu);
+  library.impl("gated_linear", reference_gated_linear);
   library.impl("add_bias_residual_", reference_add_bias_residual_);
   library.impl("temporal_attention", reference_temporal_attention);
+  library.impl("head_attention", reference_head_attention);
   library.impl("linear_residual", reference_linear_residual);
   library.impl("phase_weights", reference_phase_weights);
   library.impl("corner_patches", reference_corner_patches);

@@ -55,6 +55,15 @@ inline void check_gated_gelu(const at::Tensor& x, const Optional& bias) {
   check_beside("gated_gelu", x, bias, {x.size(2)});
 }
 
+inline void check_gated_linear(const at::Tensor& x, const at::Tensor& weight, const Optional& bias) {
+  constexpr const char* kName = "gated_linear";
+  check_operand(kName, x, 3);
+  check_operand(kName, weight, 2);
+  TORCH_CHECK_VALUE(weight.size(0) % 2 == 0, "animatediff::gated_linear cannot halve ", weight.sizes(), ".");
+  check_beside(kName, x, weight, {weight.size(0), x.size(2)});
+  check_beside(kName, x, bias, {weight.size(0)});
+}
+
 inline void check_add_bias_residual(const at::Tensor& x, const Optional& bias, const at::Tensor& residual) {
   check_operand("add_bias_residual_", x, 3);
   check_beside("add_bias_residual_", x, bias, {x.size(2)});
@@ -68,6 +77,15 @@ inline int64_t check_temporal_attention(const at::Tensor& qkv, int64_t heads) {
                     "animatediff::temporal_attention cannot divide ", qkv.sizes(), " into ", heads,
                     " heads of queries, keys and values over at most 32 frames.");
   return qkv.size(3) / (3 * heads);
+}
+
+inline void check_head_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  TORCH_CHECK_VALUE(q.dim() == 4 && k.dim() == 4 && v.sizes() == k.sizes() && q.size(0) == k.size(0) &&
+                        q.size(2) == k.size(2) && q.size(3) == k.size(3) && q.numel() > 0 && k.numel() > 0 &&
+                        q.stride(3) == 1 && k.stride(3) == 1 && v.stride(3) == 1 &&
+                        q.scalar_type() == k.scalar_type() && q.scalar_type() == v.scalar_type(),
+                    "animatediff::head_attention expects [n, tokens, heads, width] three times, but got ", q.sizes(),
+                    ", ", k.sizes(), " and ", v.sizes(), ".");
 }
 
 inline void check_linear_residual(const at::Tensor& x, const at::Tensor& weight, const Optional& bias,
