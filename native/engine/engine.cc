@@ -106,6 +106,7 @@ Engine::~Engine() {
   graphs_ = {};
   release_free_host_memory();
   release_device_cache(device_);
+  release_pinned_memory(device_);
 }
 
 void Engine::enter() const {
@@ -165,10 +166,11 @@ void Engine::fill(Graph& graph, std::span<const ad_recipe> recipes, const Callba
   uint64_t total = 0;
   for (const ad_recipe& recipe : recipes) total += source_bytes(recipe);
   SourceFiles files;
+  Destination place(graph.place());
   uint64_t done = 0;
   for (const ad_recipe& recipe : recipes) {
     callbacks.check_cancelled();
-    graph.set(recipe.target, read_parameter(recipe, files, dtype_, graph.place()));
+    graph.set(recipe.target, read_parameter(recipe, files, dtype_, place));
     done += source_bytes(recipe);
     callbacks.progress(AD_PHASE_WEIGHTS, done, total);
   }
