@@ -12,6 +12,7 @@
 #include "error.h"
 #include "host_memory.h"
 #include "memory/exhaustion.h"
+#include "memory/shared_parameters.h"
 #include "sampler/denoise.h"
 #include "tensor_view.h"
 #include "weights.h"
@@ -132,8 +133,8 @@ void Engine::bind(ad_role role, const std::string& path, std::span<const ad_reci
   if (!device_.is_cpu()) graph.fetch_parameters_on_use();
   const bool waits = memory_mode_ == AD_MEMORY_LOW && role != AD_UNET;
   graph.move(waits ? c10::Device(c10::DeviceType::CPU) : device_);
-  retry_smaller(
-      device_, [&] { fill(graph, recipes, callbacks); },
+  const Offers offers = retry_smaller(
+      device_, [&] { return fill(graph, recipes, layout(role), callbacks); },
       [&](const std::string& reason) {
         if (graph.place().is_cpu()) {
           throw EngineError(AD_OUT_OF_MEMORY,
@@ -147,10 +148,11 @@ void Engine::bind(ad_role role, const std::string& path, std::span<const ad_reci
                                              .c_str());
       });
   graph.require_complete();
-  if (specialise_ && role != AD_TEXT_ENCODER) {
+  if (specialises(role)) {
     if (device_.is_cpu()) graph.specialise_for_cpu();
     else graph.specialise_for_cuda();
   }
+  for (const auto& [name, key] : offers) graph.offer(name, key);
   release_device_cache(device_);  // what other layouts of the weights lay in
   graphs_.at(static_cast<size_t>(role)) = std::move(graph);
 }
@@ -158,22 +160,34 @@ void Engine::bind(ad_role role, const std::string& path, std::span<const ad_reci
 void Engine::rebind(ad_role role, std::span<const ad_recipe> recipes, const Callbacks& callbacks) {
   const c10::InferenceMode inference;
   const ReleaseAtEnd release(device_);
-  fill(graph(role), recipes, callbacks);
-  graph(role).pack();
+  Graph& network = graph(role);
+  const Offers offers = fill(network, recipes, layout(role), callbacks);
+  network.pack();
+  for (const auto& [name, key] : offers) network.offer(name, key);
 }
 
-void Engine::fill(Graph& graph, std::span<const ad_recipe> recipes, const Callbacks& callbacks) const {
+// Weights of a device's layout may wait on the host, too.
+std::string Engine::layout(ad_role role) const { return specialises(role) ? device_.str() : "plain"; }
+
+Engine::Offers Engine::fill(Graph& graph, std::span<const ad_recipe> recipes, const std::string& layout,
+                            const Callbacks& callbacks) const {
   uint64_t total = 0;
   for (const ad_recipe& recipe : recipes) total += source_bytes(recipe);
   SourceFiles files;
   Destination place(graph.place());
+  Offers offers;
   uint64_t done = 0;
   for (const ad_recipe& recipe : recipes) {
     callbacks.check_cancelled();
-    graph.set(recipe.target, read_parameter(recipe, files, dtype_, place));
+    const auto key = parameter_key(recipe, files, dtype_, place.device(), layout);
+    if (!key.has_value() || !graph.adopt(recipe.target, *key)) {
+      graph.set(recipe.target, read_parameter(recipe, files, dtype_, place));
+      if (key.has_value()) offers.emplace_back(recipe.target, *key);
+    }
     done += source_bytes(recipe);
     callbacks.progress(AD_PHASE_WEIGHTS, done, total);
   }
+  return offers;
 }
 
 void Engine::bake(const std::string& path, const std::string& metadata) const {
