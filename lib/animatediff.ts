@@ -70,7 +70,7 @@ function motionRecord({ version, maxFrames, steps, scale = 1 }: NonNullable<Load
 
 /** Bytes that a pipeline holds. */
 export interface PipelineMemory {
-  /** Parameters of all networks on the device. */
+  /** Parameters of all networks on the device, with those that other pipelines of the process hold too. */
   readonly weights: number;
   /** Most that the device's allocator has held in this process; 0 on the CPU. */
   readonly devicePeak: number;

@@ -98,6 +98,16 @@ std::unique_ptr<Plan> make_plan(Type type, const LinearResidual& call, uint32_t 
 
 using Key = std::tuple<int, Type, int64_t, int64_t, int64_t, bool, uint32_t>;
 
+// Those that stand for exhausted memory under their own names, by which the engine knows them; null for success.
+const char* failure(int status, const char* otherwise) {
+  switch (status) {
+    case 0: return nullptr;
+    case 1: return "cuBLASLt: CUBLAS_STATUS_NOT_INITIALIZED";
+    case 3: return "cuBLASLt: CUBLAS_STATUS_ALLOC_FAILED";
+    default: return otherwise;
+  }
+}
+
 struct Products {
   std::mutex mutex;
   std::map<int, lt::Handle> handles;
@@ -112,12 +122,22 @@ const char* linear_residual(Type type, const LinearResidual& call, const Queue& 
   const char* const problem = select_device(queue);
   if (problem != nullptr) return problem;
   lt::Handle& handle = products->handles[queue.device];
-  if (handle == nullptr && lt::cublasLtCreate(&handle) != 0) return "cuBLASLt cannot be used";
+  if (handle == nullptr) {
+    const int status = lt::cublasLtCreate(&handle);
+    if (status != 0) {
+      handle = nullptr;
+      return failure(status, "cuBLASLt cannot be used");
+    }
+  }
   const uint32_t aligned = alignment(call);
   const Key key{queue.device, type, call.rows, call.inputs, call.outputs, call.bias != nullptr, aligned};
   std::unique_ptr<Plan>& plan = products->plans[key];
   if (plan == nullptr) plan = make_plan(type, call, aligned, handle);
-  if (plan->problem != nullptr) return plan->problem;
+  if (plan->problem != nullptr) {
+    const char* const reason = plan->problem;
+    plan.reset();  // it may have been for want of memory
+    return reason;
+  }
   if (call.bias != nullptr &&
       lt::cublasLtMatmulDescSetAttribute(plan->operation.get(), lt::kBiasPointer, &call.bias, sizeof(call.bias)) != 0) {
     return "cuBLASLt does not take the bias";
@@ -128,7 +148,7 @@ const char* linear_residual(Type type, const LinearResidual& call, const Queue& 
   const int status = lt::cublasLtMatmul(handle, plan->operation.get(), &one, call.weight, plan->weight.get(), call.x,
                                         plan->x.get(), &one, call.residual, plan->out.get(), call.out, plan->out.get(),
                                         &plan->choice.algorithm, memory, bytes, queue.stream);
-  return status == 0 ? nullptr : "cuBLASLt refuses the product";
+  return failure(status, "cuBLASLt refuses the product");
 }
 
 }  // namespace animatediff::cuda

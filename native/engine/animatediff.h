@@ -307,6 +307,7 @@ typedef struct ad_result ad_result;
 
 /** Bytes held by an engine. */
 typedef struct ad_memory {
+  /** Of its networks, with those that other engines hold too. */
   uint64_t weights;
   /** Most that the device's allocator has held in this process; 0 on the CPU. */
   uint64_t device_peak;
@@ -363,7 +364,11 @@ AD_API void ad_limit_host_memory(uint64_t bytes);
 AD_API ad_status ad_engine_create(const ad_engine_options* options, ad_engine** engine, ad_error* error);
 AD_API void ad_engine_destroy(ad_engine* engine);
 
-/** Loads a weight-free graph for `role` and fills every one of its parameters. */
+/**
+ * Loads a weight-free graph for `role` and fills every one of its parameters. What another engine of the process has
+ * from the same file for the same device and element type, without LoRAs, is held together with it until one of them
+ * changes.
+ */
 AD_API ad_status ad_engine_bind(ad_engine* engine, ad_role role, const char* graph, const ad_recipe* recipes,
                                 size_t count, const ad_callbacks* callbacks, ad_error* error);
 /**

@@ -2,6 +2,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
+#include <ATen/core/CachingHostAllocator.h>
 #include <c10/core/AllocatorConfig.h>
 #include <unistd.h>
 
@@ -105,6 +106,15 @@ void release_device_cache(c10::Device device) noexcept {
     at::accelerator::emptyCache();
   } catch (const std::exception&) {
     // After a fault of the device nothing can be returned; the fault itself is reported by the call that met it.
+  }
+}
+
+void release_pinned_memory(c10::Device device) noexcept {
+  if (device.is_cpu()) return;
+  try {
+    at::getHostAllocator(device.type())->empty_cache();
+  } catch (const std::exception&) {
+    // As above.
   }
 }
 

@@ -40,6 +40,9 @@ void synchronize(c10::Device device);
 /** Returns unused memory of the device's allocator to the driver. */
 void release_device_cache(c10::Device device) noexcept;
 
+/** Returns unused host memory that was pinned for the device to the system. */
+void release_pinned_memory(c10::Device device) noexcept;
+
 /**
  * Lets the device's allocator grow and shrink what it has taken, so that a stage uses what another one has left,
  * whatever the sizes. Nothing where the user has settings of LibTorch's allocator in the environment.

@@ -12,6 +12,7 @@
 #include "error.h"
 #include "host_memory.h"
 #include "memory/exhaustion.h"
+#include "memory/shared_parameters.h"
 #include "sampler/denoise.h"
 #include "tensor_view.h"
 #include "weights.h"
@@ -20,21 +21,37 @@ namespace animatediff {
 
 namespace {
 
-// Activations are not kept while a pipeline waits for its next request. After a failure, which may have been for want
-// of memory, the device's cache is emptied too.
-class ReleaseAtEnd {
+void release_unused_memory(c10::Device device) {
+  release_free_host_memory();
+  release_device_cache(device);
+  release_pinned_memory(device);
+}
+
+// After a failure, which may have been for want of memory, what the allocators keep is given back.
+class ReleaseAfterFailure {
  public:
-  explicit ReleaseAtEnd(c10::Device device) : device_(device), failures_(std::uncaught_exceptions()) {}
-  ReleaseAtEnd(const ReleaseAtEnd&) = delete;
-  ReleaseAtEnd& operator=(const ReleaseAtEnd&) = delete;
-  ~ReleaseAtEnd() {
-    release_free_host_memory();
-    if (std::uncaught_exceptions() > failures_) release_device_cache(device_);
+  explicit ReleaseAfterFailure(c10::Device device) : device_(device), failures_(std::uncaught_exceptions()) {}
+  ReleaseAfterFailure(const ReleaseAfterFailure&) = delete;
+  ReleaseAfterFailure& operator=(const ReleaseAfterFailure&) = delete;
+  ~ReleaseAfterFailure() {
+    if (std::uncaught_exceptions() > failures_) release_unused_memory(device_);
   }
 
  private:
   c10::Device device_;
   int failures_;
+};
+
+// Activations are not kept while a pipeline waits for its next request.
+class ReleaseAtEnd {
+ public:
+  explicit ReleaseAtEnd(c10::Device device) : after_failure_(device) {}
+  ReleaseAtEnd(const ReleaseAtEnd&) = delete;
+  ReleaseAtEnd& operator=(const ReleaseAtEnd&) = delete;
+  ~ReleaseAtEnd() { release_free_host_memory(); }
+
+ private:
+  ReleaseAfterFailure after_failure_;
 };
 
 // A recording keeps its activations, 1 GB for 16 frames of 512x512 with guidance in 16 bits. Those are 2 % faster with
@@ -104,8 +121,7 @@ Engine::Engine(const ad_engine_options& options)
 
 Engine::~Engine() {
   graphs_ = {};
-  release_free_host_memory();
-  release_device_cache(device_);
+  release_unused_memory(device_);
 }
 
 void Engine::enter() const {
@@ -125,14 +141,15 @@ void Engine::bind(ad_role role, const std::string& path, std::span<const ad_reci
                   const Callbacks& callbacks) {
   const c10::InferenceMode inference;
   if (role >= AD_ROLE_COUNT) throw EngineError(AD_INVALID_ARGUMENT, "Unknown network " + std::to_string(role) + ".");
+  const ReleaseAfterFailure release(device_);
   Graph graph = Graph::load(path);
   sizes_.reset();
   graphs_.at(static_cast<size_t>(role)) = Graph();  // frees the old weights before the new ones are read
   if (!device_.is_cpu()) graph.fetch_parameters_on_use();
   const bool waits = memory_mode_ == AD_MEMORY_LOW && role != AD_UNET;
   graph.move(waits ? c10::Device(c10::DeviceType::CPU) : device_);
-  retry_smaller(
-      device_, [&] { fill(graph, recipes, callbacks); },
+  const Offers offers = retry_smaller(
+      device_, [&] { return fill(graph, recipes, layout(role), callbacks); },
       [&](const std::string& reason) {
         if (graph.place().is_cpu()) {
           throw EngineError(AD_OUT_OF_MEMORY,
@@ -146,10 +163,11 @@ void Engine::bind(ad_role role, const std::string& path, std::span<const ad_reci
                                              .c_str());
       });
   graph.require_complete();
-  if (specialise_ && role != AD_TEXT_ENCODER) {
+  if (specialises(role)) {
     if (device_.is_cpu()) graph.specialise_for_cpu();
     else graph.specialise_for_cuda();
   }
+  for (const auto& [name, key] : offers) graph.offer(name, key);
   release_device_cache(device_);  // what other layouts of the weights lay in
   graphs_.at(static_cast<size_t>(role)) = std::move(graph);
 }
@@ -157,21 +175,34 @@ void Engine::bind(ad_role role, const std::string& path, std::span<const ad_reci
 void Engine::rebind(ad_role role, std::span<const ad_recipe> recipes, const Callbacks& callbacks) {
   const c10::InferenceMode inference;
   const ReleaseAtEnd release(device_);
-  fill(graph(role), recipes, callbacks);
-  graph(role).pack();
+  Graph& network = graph(role);
+  const Offers offers = fill(network, recipes, layout(role), callbacks);
+  network.pack();
+  for (const auto& [name, key] : offers) network.offer(name, key);
 }
 
-void Engine::fill(Graph& graph, std::span<const ad_recipe> recipes, const Callbacks& callbacks) const {
+// Weights of a device's layout may wait on the host, too.
+std::string Engine::layout(ad_role role) const { return specialises(role) ? device_.str() : "plain"; }
+
+Engine::Offers Engine::fill(Graph& graph, std::span<const ad_recipe> recipes, const std::string& layout,
+                            const Callbacks& callbacks) const {
   uint64_t total = 0;
   for (const ad_recipe& recipe : recipes) total += source_bytes(recipe);
   SourceFiles files;
+  Destination place(graph.place());
+  Offers offers;
   uint64_t done = 0;
   for (const ad_recipe& recipe : recipes) {
     callbacks.check_cancelled();
-    graph.set(recipe.target, read_parameter(recipe, files, dtype_, graph.place()));
+    const auto key = parameter_key(recipe, files, dtype_, place.device(), layout);
+    if (!key.has_value() || !graph.adopt(recipe.target, *key)) {
+      graph.set(recipe.target, read_parameter(recipe, files, dtype_, place));
+      if (key.has_value()) offers.emplace_back(recipe.target, *key);
+    }
     done += source_bytes(recipe);
     callbacks.progress(AD_PHASE_WEIGHTS, done, total);
   }
+  return offers;
 }
 
 void Engine::bake(const std::string& path, const std::string& metadata) const {
@@ -200,6 +231,7 @@ std::unique_ptr<ad_result> Engine::generate(const ad_request& request, const Cal
 std::unique_ptr<ad_result> Engine::forward(ad_role role, std::span<const ad_tensor> inputs,
                                            std::span<const int64_t> integers) {
   const c10::InferenceMode inference;
+  const ReleaseAfterFailure release(device_);
   std::vector<c10::IValue> values;
   for (const ad_tensor& input : inputs) {
     const at::Tensor view = view_tensor(input);

@@ -6,6 +6,8 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "animatediff.h"
 #include "graph.h"
@@ -50,8 +52,16 @@ class Engine {
   [[nodiscard]] ad_memory memory() const;
 
  private:
+  /** Names of parameters and their keys (memory/shared_parameters.h). */
+  using Offers = std::vector<std::pair<std::string, std::string>>;
+
   Graph& graph(ad_role role);
-  void fill(Graph& graph, std::span<const ad_recipe> recipes, const Callbacks& callbacks) const;
+  /** Whether a network runs with this package's layouts and operators. */
+  [[nodiscard]] bool specialises(ad_role role) const { return specialise_ && role != AD_TEXT_ENCODER; }
+  [[nodiscard]] std::string layout(ad_role role) const;
+  /** Fills parameters, those that other pipelines have with theirs; returns what it read and can offer to them. */
+  Offers fill(Graph& graph, std::span<const ad_recipe> recipes, const std::string& layout,
+              const Callbacks& callbacks) const;
 
   c10::Device device_;
   c10::ScalarType dtype_;

@@ -11,6 +11,7 @@
 #include "cuda/replace.h"
 #include "error.h"
 #include "memory/offload.h"
+#include "memory/shared_parameters.h"
 
 namespace animatediff {
 namespace {
@@ -41,13 +42,19 @@ void set_parameter(const torch::jit::Module& network, const std::string& name, c
   module.setattr(leaf, value);
 }
 
-/** Writes the values over those that a parameter of the same kind has; false if it is of another kind. */
+at::Tensor get_parameter(const torch::jit::Module& network, const std::string& name) {
+  const auto [module, leaf] = owner_of(network, name);
+  return module.attr(leaf).toTensor();
+}
+
+/** Writes the values over those that a parameter of the same kind has; false if it is of another kind or shared. */
 bool overwrite_parameter(const torch::jit::Module& network, const std::string& name, const at::Tensor& value) {
-  auto [module, leaf] = owner_of(network, name);
-  const at::Tensor old = module.attr(leaf).toTensor();
+  const at::Tensor old = get_parameter(network, name);
   if (old.is_meta() || value.is_meta() || old.sizes() != value.sizes() || old.scalar_type() != value.scalar_type()) {
     return false;
   }
+  // The network's reference and `old`.
+  if (!SharedParameters::of_process().withdraw(old, 2)) return false;
   old.copy_(value);
   return true;
 }
@@ -68,7 +75,25 @@ Graph::Graph(const std::string& path) : path_(path), module_(torch::jit::load(pa
 void Graph::set(const std::string& name, const at::Tensor& value) {
   // Recorded work reads parameters where they lie, and fused ones lie behind one another.
   if (form_ == Form::kCuda && overwrite_parameter(module_, name, value)) return;
-  set_parameter(module_, name, value.is_meta() ? value : value.to(place_));
+  replace(name, value.is_meta() ? value : value.to(place_));
+}
+
+void Graph::replace(const std::string& name, const at::Tensor& value) {
+  forget_recordings();
+  set_parameter(module_, name, value);
+}
+
+bool Graph::adopt(const std::string& name, const std::string& key) {
+  const at::Tensor shared = SharedParameters::of_process().find(key);
+  if (!shared.defined()) return false;
+  if (!shared.is_same(get_parameter(module_, name))) replace(name, shared);
+  return true;
+}
+
+void Graph::offer(const std::string& name, const std::string& key) {
+  const at::Tensor own = get_parameter(module_, name);
+  const at::Tensor shared = SharedParameters::of_process().offer(key, own);
+  if (!shared.is_same(own)) replace(name, shared);
 }
 
 void Graph::fetch_parameters_on_use() {
@@ -164,8 +189,17 @@ c10::IValue Graph::call(const std::string& method, std::vector<c10::IValue> inpu
 }
 
 void Graph::to(c10::ScalarType dtype) {
-  forget_recordings();
-  module_.to(dtype);
+  // Module::to would change the tensors themselves, which other networks may hold.
+  std::vector<std::pair<std::string, at::Tensor>> others;
+  const auto look = [&](const std::string& name, const at::Tensor& tensor) {
+    if (tensor.is_floating_point() && tensor.scalar_type() != dtype) others.emplace_back(name, tensor);
+  };
+  for (const auto& parameter : module_.named_parameters()) look(parameter.name, parameter.value);
+  for (const auto& buffer : module_.named_buffers()) look(buffer.name, buffer.value);
+  for (auto& [name, tensor] : others) {
+    replace(name, tensor.to(dtype));
+    tensor.reset();
+  }
 }
 
 c10::ScalarType Graph::dtype() const {

@@ -22,8 +22,16 @@ class Graph {
 
   [[nodiscard]] bool loaded() const { return loaded_; }
 
-  /** Replaces a parameter or buffer; AD_WEIGHTS_MISSING when the graph has no such name. */
+  /**
+   * Replaces a parameter or buffer; AD_WEIGHTS_MISSING when the graph has no such name. What other networks hold, they
+   * keep as it is.
+   */
   void set(const std::string& name, const at::Tensor& value);
+
+  /** Takes a parameter from another network (memory/shared_parameters.h), packed; false if none has it. */
+  bool adopt(const std::string& name, const std::string& key);
+  /** Lets other networks adopt a parameter, which is packed and was made as `key` says. */
+  void offer(const std::string& name, const std::string& key);
 
   /**
    * Lets the CPU run the network with packed weights and own kernels (cpu/replace.h); after `require_complete` and
@@ -78,6 +86,7 @@ class Graph {
 
  private:
   explicit Graph(const std::string& path);
+  void replace(const std::string& name, const at::Tensor& value);
 
   enum class Form : uint8_t { kPlain, kCpu, kCuda };
 

@@ -1,10 +1,12 @@
 #include "source_files.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <sstream>
 
 #include "error.h"
 
@@ -24,6 +26,20 @@ int SourceFiles::open(const std::string& file) {
   ::posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL);
   descriptors_.emplace(file, descriptor);
   return descriptor;
+}
+
+const std::string& SourceFiles::identity(const std::string& file) {
+  const auto [known, added] = identities_.try_emplace(file);
+  if (!added) return known->second;
+  struct stat status{};
+  if (::fstat(open(file), &status) != 0) {
+    throw EngineError(AD_FILE_NOT_FOUND, "Cannot look at " + file + ": " + std::strerror(errno) + ".");
+  }
+  std::ostringstream text;
+  text << status.st_dev << ':' << status.st_ino << ':' << status.st_size;
+  for (const timespec& time : {status.st_mtim, status.st_ctim}) text << ':' << time.tv_sec << '.' << time.tv_nsec;
+  known->second = text.str();
+  return known->second;
 }
 
 void SourceFiles::read(const std::string& file, uint64_t offset, void* target, size_t bytes) {

@@ -19,9 +19,13 @@ class SourceFiles {
   /** Reads exactly `bytes` at `offset`; AD_FILE_NOT_FOUND or AD_FILE_CORRUPT when they are not there. */
   void read(const std::string& file, uint64_t offset, void* target, size_t bytes);
 
+  /** Which file it is, and in which state; AD_FILE_NOT_FOUND. Equal texts mean equal bytes. */
+  const std::string& identity(const std::string& file);
+
  private:
   int open(const std::string& file);
   std::map<std::string, int> descriptors_;
+  std::map<std::string, std::string> identities_;
 };
 
 }  // namespace animatediff

@@ -67,16 +67,17 @@ at::Tensor read_strided(const ad_source& source, SourceFiles& files) {
 }
 
 at::Tensor read_shaped(const ad_source& source, at::IntArrayRef shape, const ad_recipe& recipe, SourceFiles& files,
-                       c10::ScalarType dtype) {
-  at::Tensor target = at::empty(shape, at::TensorOptions().dtype(dtype));
-  if (target.numel() == 0) return target;
+                       c10::ScalarType dtype, Destination& place) {
   if (source.strides == nullptr) {
-    read_elements(source, 0, files, recipe.target, target);
-    return target;
+    return place.make(shape, dtype, 1, [&](int64_t first, const at::Tensor& piece) {
+      read_elements(source, first, files, recipe.target, piece);
+    });
   }
+  at::Tensor target = at::empty(shape, at::TensorOptions().dtype(dtype));
+  if (target.numel() == 0) return place.put(target);
   target.copy_(read_strided(source, files).reshape(shape));
   if (!all_finite(target)) not_finite(source, recipe.target, "NaN or infinity");
-  return target;
+  return place.put(target);
 }
 
 void require_same_count(const ad_recipe& recipe) {
@@ -89,10 +90,15 @@ void require_same_count(const ad_recipe& recipe) {
   }
 }
 
-at::Tensor read_source(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype) {
+at::Tensor read_source(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype, Destination& place) {
   require_same_count(recipe);
   const at::IntArrayRef shape(recipe.shape, static_cast<size_t>(recipe.dims));
-  return read_shaped(*recipe.source, shape, recipe, files, dtype);
+  return read_shaped(*recipe.source, shape, recipe, files, dtype, place);
+}
+
+at::Tensor read_source_to_host(const ad_recipe& recipe, SourceFiles& files) {
+  Destination host(at::kCPU);
+  return read_source(recipe, files, at::kFloat, host);
 }
 
 void require_finite_sum(const at::Tensor& value, const ad_recipe& recipe) {
@@ -104,46 +110,47 @@ void require_finite_sum(const at::Tensor& value, const ad_recipe& recipe) {
 
 // Products of two matrices are added to some rows at a time, so that float32 copies stay in the processor's cache.
 at::Tensor merged_by_rows(const ad_recipe& recipe, const std::vector<LowRankTerm>& terms, SourceFiles& files,
-                          c10::ScalarType dtype) {
-  at::Tensor target = at::empty({recipe.shape, static_cast<size_t>(recipe.dims)}, at::TensorOptions().dtype(dtype));
-  const int64_t rows = recipe.shape[0];
-  const int64_t width = target.numel() / rows;
-  const int64_t most = std::clamp(kMergedAtOnce / width, int64_t{1}, rows);
-  const at::Tensor matrix = target.view({rows, width});
+                          c10::ScalarType dtype, Destination& place) {
+  const at::IntArrayRef shape(recipe.shape, static_cast<size_t>(recipe.dims));
+  const int64_t width = c10::multiply_integers(shape.slice(1));
+  const int64_t most = std::clamp(kMergedAtOnce / width, int64_t{1}, shape[0]);
   const at::Tensor scratch = at::empty({most, width}, at::TensorOptions().dtype(at::kFloat));
-  for (int64_t row = 0; row < rows; row += most) {
-    const int64_t count = std::min(most, rows - row);
-    at::Tensor sum = scratch.narrow(0, 0, count);
-    read_elements(*recipe.source, row * width, files, recipe.target, sum);
-    for (const LowRankTerm& term : terms) sum.addmm_(term.up.narrow(0, row, count), term.down, 1, term.factor);
-    if (recipe.factor != 1.0) sum.mul_(recipe.factor);
-    const at::Tensor part = matrix.narrow(0, row, count);
-    part.copy_(sum);
-    require_finite_sum(part, recipe);
-  }
-  return target;
+  return place.make(shape, dtype, width, [&](int64_t first, const at::Tensor& piece) {
+    const at::Tensor matrix = piece.view({-1, width});
+    for (int64_t row = 0; row < matrix.size(0); row += most) {
+      const int64_t count = std::min(most, matrix.size(0) - row);
+      const int64_t begin = first / width + row;
+      at::Tensor sum = scratch.narrow(0, 0, count);
+      read_elements(*recipe.source, begin * width, files, recipe.target, sum);
+      for (const LowRankTerm& term : terms) sum.addmm_(term.up.narrow(0, begin, count), term.down, 1, term.factor);
+      if (recipe.factor != 1.0) sum.mul_(recipe.factor);
+      const at::Tensor part = matrix.narrow(0, row, count);
+      part.copy_(sum);
+      require_finite_sum(part, recipe);
+    }
+  });
 }
 
 // Base, terms and factor meet in float32, so that the result is rounded once.
-at::Tensor merged(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype) {
+at::Tensor merged(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype, Destination& place) {
   require_same_count(recipe);
   if (recipe.source->strides == nullptr) {
     const auto terms = low_rank_terms(recipe, files);
-    if (terms.has_value()) return merged_by_rows(recipe, *terms, files, dtype);
+    if (terms.has_value()) return merged_by_rows(recipe, *terms, files, dtype, place);
   }
-  at::Tensor value = read_source(recipe, files, at::kFloat);
+  at::Tensor value = read_source_to_host(recipe, files);
   if (recipe.term_count > 0) add_terms(recipe, files, value);
   if (recipe.factor != 1.0) value.mul_(recipe.factor);
   value = value.to(dtype);
   require_finite_sum(value, recipe);
-  return value;
+  return place.put(value);
 }
 
 // The table of a recipe with the rows that are appended to it.
 at::Tensor with_rows(const at::Tensor& table, const ad_recipe& recipe, SourceFiles& files) {
   std::vector<at::Tensor> parts{table};
   for (const ad_source* source : std::span(recipe.appended, static_cast<size_t>(recipe.appended_count))) {
-    const at::Tensor rows = read_tensor(*source, recipe, files, table.scalar_type());
+    const at::Tensor rows = read_tensor(*source, recipe, files, table.scalar_type()).to(table.device());
     if (table.dim() != 2 || rows.dim() < 1 || rows.dim() > 2 || rows.size(-1) != table.size(1)) {
       throw EngineError(AD_WEIGHTS_SHAPE, std::string(recipe.target) + " takes rows of another width than " +
                                               source->file + " has: " + shape_text(source->shape, source->dims) + ".");
@@ -157,7 +164,7 @@ at::Tensor position_encoding(const ad_recipe& recipe, SourceFiles& files, c10::S
   if (recipe.dims != 3) throw EngineError(AD_WEIGHTS_SHAPE, std::string(recipe.target) + " needs three dimensions.");
   const at::Tensor exact = sinusoidal_positions(recipe.shape[1], recipe.shape[2]);
   if (recipe.source == nullptr) return exact.to(dtype);
-  const at::Tensor stored = read_source(recipe, files, at::kFloat);
+  const at::Tensor stored = read_source_to_host(recipe, files);
   const bool same = (stored - exact).abs().max().item<double>() <= position_tolerance(recipe.source->dtype);
   return (same ? exact : stored).to(dtype);
 }
@@ -175,7 +182,8 @@ uint64_t source_bytes(const ad_recipe& recipe) {
 }
 
 at::Tensor read_tensor(const ad_source& source, const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype) {
-  return read_shaped(source, {source.shape, static_cast<size_t>(source.dims)}, recipe, files, dtype);
+  Destination host(at::kCPU);
+  return read_shaped(source, {source.shape, static_cast<size_t>(source.dims)}, recipe, files, dtype, host);
 }
 
 at::Tensor sinusoidal_positions(int64_t length, int64_t channels) {
@@ -186,17 +194,16 @@ at::Tensor sinusoidal_positions(int64_t length, int64_t channels) {
   return at::stack({at::sin(angle), at::cos(angle)}, 2).reshape({1, length, channels});
 }
 
-at::Tensor read_parameter(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype, c10::Device device) {
-  at::Tensor host;
+at::Tensor read_parameter(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype, Destination& place) {
+  at::Tensor value;
   switch (recipe.kind) {
     case AD_COPY:
-      host = recipe.term_count > 0 || recipe.factor != 1.0 ? merged(recipe, files, dtype)
-                                                           : read_source(recipe, files, dtype);
+      value = recipe.term_count > 0 || recipe.factor != 1.0 ? merged(recipe, files, dtype, place)
+                                                            : read_source(recipe, files, dtype, place);
       break;
-    case AD_POSITION_ENCODING: host = position_encoding(recipe, files, dtype); break;
+    case AD_POSITION_ENCODING: value = place.put(position_encoding(recipe, files, dtype)); break;
   }
-  if (recipe.appended_count > 0) host = with_rows(host, recipe, files);
-  return device.is_cpu() ? host : host.to(device);
+  return recipe.appended_count > 0 ? with_rows(value, recipe, files) : value;
 }
 
 }  // namespace animatediff

@@ -1,10 +1,10 @@
-// Fills parameters from regions of files: read, check, cast, move to the device, one tensor at a time.
+// Fills parameters from regions of files: read, check, cast, move to the device, one piece of a tensor at a time.
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/Device.h>
 
 #include "animatediff.h"
+#include "memory/destination.h"
 #include "source_files.h"
 
 namespace animatediff {
@@ -13,14 +13,14 @@ namespace animatediff {
 at::Tensor read_tensor(const ad_source& source, const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype);
 
 /**
- * The tensor of one recipe in `dtype` on `device`.
+ * The tensor of one recipe in `dtype` at `place`.
  *
- * Host memory in use beyond the result: read buffers of less than a megabyte (a whole tensor only when the source has
- * strides or the device is not the CPU, a megabyte of float32 when it has the terms of usual LoRAs, a few float32
- * copies of this parameter with others). Throws AD_WEIGHTS_SHAPE when element counts differ and AD_WEIGHTS_NOT_FINITE
+ * Host memory in use beyond the result and the buffers of `place`: read buffers of less than a megabyte (a whole tensor
+ * only when the source has strides, a megabyte of float32 when it has the terms of usual LoRAs, a few float32 copies of
+ * this parameter with others). Throws AD_WEIGHTS_SHAPE when element counts differ and AD_WEIGHTS_NOT_FINITE
  * for NaN or infinity, also when casting made them.
  */
-at::Tensor read_parameter(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype, c10::Device device);
+at::Tensor read_parameter(const ad_recipe& recipe, SourceFiles& files, c10::ScalarType dtype, Destination& place);
 
 /** Bytes that read_parameter will read for a recipe, its terms included. */
 uint64_t source_bytes(const ad_recipe& recipe);

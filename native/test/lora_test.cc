@@ -102,7 +102,12 @@ at::Tensor merge(const at::Tensor& base, const std::vector<Term>& terms, c10::Sc
                          static_cast<int32_t>(raw.size()),
                          1.0};
   SourceFiles files;
-  return read_parameter(recipe, files, dtype, at::kCPU);
+  animatediff::Destination host(at::kCPU);
+  const at::Tensor value = read_parameter(recipe, files, dtype, host);
+  // As on the way to a device, a few rows at a time.
+  animatediff::Destination buffered(at::kCPU, 100);
+  EXPECT(read_parameter(recipe, files, dtype, buffered).allclose(value, 1e-2, 1e-6));
+  return value;
 }
 
 at::Tensor f64(const at::Tensor& tensor) { return tensor.to(at::kDouble); }

@@ -150,6 +150,56 @@ void work_is_tried_again_only_when_memory_ran_out() {
   EXPECT(thrown);
 }
 
+struct Words {
+  const char* text;
+  bool names;
+  bool means;
+};
+
+// As the libraries write them.
+constexpr Words kWords[] = {
+    {"CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB", true, true},
+    {"CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in the documentation", true, true},
+    {"DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes. Error code 12", true, true},
+    {"CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", true, true},
+    {"cuDNN error: CUDNN_STATUS_ALLOC_FAILED", true, true},
+    {"cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", true, true},
+    {"cuDNN Frontend error: [cudnn_frontend] Error: CUDNN_STATUS_INTERNAL_ERROR: out of memory", true, true},
+    {"CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`", false, true},
+    {"cuDNN error: CUDNN_STATUS_NOT_INITIALIZED", false, true},
+    {"GET was unable to find an engine to execute this computation", false, true},
+    {"FIND was unable to find an engine to execute this computation", false, true},
+    {"cuDNN Frontend error: [cudnn_frontend] Error: No valid execution plans built.", false, true},
+    {"cuDNN Frontend error: [cudnn_frontend] Error: No execution plans built successfully.", false, true},
+    {"No available kernel. Aborting execution.", false, true},
+    {"CUDA error: an illegal memory access was encountered", false, false},
+    {"CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx(...)`", false, false},
+    {"cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", false, false},
+    {"cuDNN error: CUDNN_STATUS_BAD_PARAM", false, false},
+    {"The size of tensor a (3) must match the size of tensor b (5) at non-singleton dimension 1", false, false},
+};
+
+void libraries_words_for_exhausted_memory_are_known() {
+  for (const Words& words : kWords) {
+    if (names_exhaustion(words.text) != words.names || means_exhaustion(words.text) != words.means) {
+      check::fail(__FILE__, __LINE__, words.text);
+    }
+    int size = 2;
+    bool thrown = false;
+    try {
+      retry_smaller(
+          c10::DeviceType::CPU, [&] { TORCH_CHECK(size < 2, words.text); },
+          [&](const std::string& reason) {
+            EXPECT(reason == words.text);
+            size /= 2;
+          });
+    } catch (const c10::Error&) {
+      thrown = true;
+    }
+    EXPECT(thrown != words.means && (size == 1) == words.means);
+  }
+}
+
 void tensors_beyond_the_limit_are_refused() {
   use_arena_for_host_tensors();
   limit_host_memory(size_t{8} << 20);
@@ -237,6 +287,7 @@ int main() {
   stages_shrink_until_nothing_is_left();
   what_would_fit_is_named();
   work_is_tried_again_only_when_memory_ran_out();
+  libraries_words_for_exhausted_memory_are_known();
   tensors_beyond_the_limit_are_refused();
   parameters_come_where_they_are_used();
   networks_are_saved_as_their_archives_have_them();

@@ -55,6 +55,18 @@ at::Tensor add_bias_residual(const at::Tensor& x, const Optional& bias, const at
   return bias.has_value() ? sum + wide(*bias) : sum;
 }
 
+at::Tensor gated_linear(const at::Tensor& x, const at::Tensor& weight, const Optional& bias) {
+  const at::Tensor sum = wide(x).matmul(wide(weight).t());
+  const auto halves = (bias.has_value() ? sum + wide(*bias) : sum).chunk(2, 2);
+  return halves[0] * at::gelu(halves[1]);
+}
+
+at::Tensor head_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  // [n, tokens, heads, width]
+  const at::Tensor scores = at::einsum("nqhw,nkhw->nhqk", {wide(q), wide(k)}) / std::sqrt(q.size(3));
+  return at::einsum("nhqk,nkhw->nqhw", {scores.softmax(3), wide(v)});
+}
+
 at::Tensor temporal_attention(const at::Tensor& qkv, int64_t heads) {
   // [clips, frames, pixels, 3, heads, width] -> three of [clips, pixels, heads, frames, width]
   const at::Tensor parts = wide(qkv).unflatten(3, {3, heads, -1}).permute({3, 0, 2, 4, 1, 5});
@@ -94,9 +106,9 @@ at::Tensor join_phases(const at::Tensor& x, const Optional& bias) {
   return bias.has_value() ? y + wide(*bias) : y;
 }
 
-constexpr cases::Operators kDefinitions{group_norm,         layer_norm,      gated_gelu,    add_bias_residual,
-                                        temporal_attention, linear_residual, phase_weights, corner_patches,
-                                        join_channels,      join_phases};
+constexpr cases::Operators kDefinitions{group_norm,     layer_norm,        gated_gelu,         gated_linear,
+                                        head_attention, add_bias_residual, temporal_attention, linear_residual,
+                                        phase_weights,  corner_patches,    join_channels,      join_phases};
 
 /** The pair of operators around a convolution is the convolution behind upsampling. */
 void phases_are_an_upsampled_convolution() {

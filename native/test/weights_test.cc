@@ -15,6 +15,7 @@
 #include "../engine/error.h"
 #include "check.h"
 
+using animatediff::Destination;
 using animatediff::read_parameter;
 using animatediff::SourceFiles;
 
@@ -58,7 +59,12 @@ at::Tensor read(const Case& example, c10::ScalarType dtype = at::kFloat) {
       example.kind, "target", example.shape.data(), static_cast<int32_t>(example.shape.size()), &source,
       nullptr,      0,        example.factor};
   SourceFiles files;
-  return read_parameter(recipe, files, dtype, at::kCPU);
+  Destination host(at::kCPU);
+  const at::Tensor value = read_parameter(recipe, files, dtype, host);
+  // As on the way to a device, in buffers that few elements fit into.
+  Destination buffered(at::kCPU, 4099);
+  EXPECT(read_parameter(recipe, files, dtype, buffered).equal(value));
+  return value;
 }
 
 at::Tensor numbers(int64_t count) { return at::arange(count, at::TensorOptions().dtype(at::kFloat)); }
@@ -124,9 +130,34 @@ void a_factor_multiplies_before_rounding() {
   EXPECT_STATUS(read(example), AD_WEIGHTS_NOT_FINITE);
 }
 
+void buffers_are_written_in_turn() {
+  Destination place(at::kCPU, 40);
+  std::vector<const void*> buffers;
+  std::vector<int64_t> firsts;
+  const auto write = [&](int64_t first, const at::Tensor& piece) {
+    EXPECT(piece.is_contiguous() && piece.dim() == 1 && piece.scalar_type() == at::kFloat);
+    buffers.push_back(piece.const_data_ptr());
+    firsts.push_back(first);
+    piece.copy_(numbers(piece.numel()) + static_cast<double>(first));
+  };
+  EXPECT(place.make({7, 4}, at::kFloat, 4, write).equal(numbers(28).view({7, 4})));
+  EXPECT((firsts == std::vector<int64_t>{0, 8, 16, 24}));
+  EXPECT(buffers[0] != buffers[1] && buffers[1] != buffers[2] && buffers[0] != buffers[2] && buffers[3] == buffers[0]);
+  // A unit that no buffer holds makes one grow.
+  EXPECT(place.make({2, 100}, at::kFloat, 100, write).equal(numbers(200).view({2, 100})));
+  EXPECT(firsts.size() == 6 && firsts.back() == 100);
+  EXPECT(place.make({0, 4}, at::kFloat, 4, write).numel() == 0 && firsts.size() == 6);
+  const at::Tensor turned = numbers(30).view({5, 6}).t();
+  EXPECT(place.put(turned).equal(turned));
+  Destination host(at::kCPU);
+  EXPECT(host.put(turned).is_same(turned));
+  EXPECT(host.make({7, 4}, at::kFloat, 4, write).equal(numbers(28).view({7, 4})) && firsts.size() == 7);
+}
+
 }  // namespace
 
 int main() {
+  buffers_are_written_in_turn();
   a_factor_multiplies_before_rounding();
   every_type_is_cast();
   tensors_larger_than_the_buffer_are_whole();

@@ -1,11 +1,12 @@
-/** The parity tests with the reference's networks on the device. */
+/** The parity tests with the reference's networks on the device, and those of pipelines that share weights there. */
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { ROOT } from '../../bench/turns.ts';
 import { type Findings, runNode, type Subject } from './process.ts';
 
-/** Folders of tests that read `ANIMATEDIFF_TEST_DEVICE`. */
+/** Tests that read `ANIMATEDIFF_TEST_DEVICE`. */
 const FOLDERS = ['test/parity'];
+const FILES = ['test/pipeline/sharing.test.ts'];
 
 /** Errors nearest to their limits that the result keeps. */
 const KEPT = 20;
@@ -16,7 +17,9 @@ const count = (output: string, what: string) =>
 export async function checkParity({ flags, say }: Subject): Promise<Findings> {
   const files = FOLDERS.flatMap((folder) =>
     readdirSync(path.join(ROOT, folder)).map((name) => path.posix.join(folder, name)),
-  ).filter((name) => name.endsWith('.test.ts'));
+  )
+    .filter((name) => name.endsWith('.test.ts'))
+    .concat(FILES);
   say(`${files.length} files of parity tests on ${flags.device}`);
   const { status, stdout } = await runNode(
     ['--import', 'tsx', '--test', '--test-concurrency=1', '--test-reporter=tap', ...files],

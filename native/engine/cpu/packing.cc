@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "../memory/shared_parameters.h"
 #include "patches.h"
 #include "winograd.h"
 
@@ -68,12 +69,17 @@ at::Tensor packed_for(const Part& layer, const at::Tensor& x) {
   const int64_t stride = layer.integers("stride").front();
   const Form wanted = best_form(shape, x, padding, stride);
   if (form == wanted) return weight;
-  const at::Tensor dense = unpacked(weight, shape);
-  switch (wanted) {
-    case Form::kDirect: weight = pack_convolution(dense, padding, stride); break;
-    case Form::kWinograd: weight = winograd_order(dense); break;
-    case Form::kPatches: weight = pack_linear(patch_matrix(dense)); break;
-  }
+  const auto make = [&] {
+    const at::Tensor dense = unpacked(weight, shape);
+    switch (wanted) {
+      case Form::kDirect: return pack_convolution(dense, padding, stride);
+      case Form::kWinograd: return winograd_order(dense);
+      case Form::kPatches: return pack_linear(patch_matrix(dense));
+    }
+    return dense;
+  };
+  // Pipelines that share the weight change its form one after the other.
+  weight = SharedParameters::of_process().in_form(weight, std::to_string(static_cast<int>(wanted)), make);
   layer.set("weight", weight);
   return weight;
 }

@@ -14,6 +14,7 @@
 #include <mutex>
 #include <vector>
 
+#include "../memory/exhaustion.h"
 #include "../operators/operators.h"
 #include "step_graph.h"
 
@@ -66,7 +67,8 @@ double time(Kernel kernel, const at::Tensor& q, const at::Tensor& k, const at::T
     return begun.elapsedTime(ended) / kTimedCalls;
   } catch (const c10::OutOfMemoryError&) {
     throw;
-  } catch (const c10::Error&) {
+  } catch (const c10::Error& problem) {
+    if (names_exhaustion(problem.what_without_backtrace())) throw;
     return std::numeric_limits<double>::infinity();
   }
 }
@@ -107,11 +109,11 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   // What is recorded cannot be timed.
   if (StepGraph::is_recording()) return by_default(q, k, v);
   const Kernel chosen = choose(q, k, v);
-  {
-    const std::lock_guard lock(mutex);
-    choices->emplace(key, chosen);
-  }
-  return chosen(q, k, v);
+  // What fails, as all of them do where memory is short, is not remembered.
+  at::Tensor out = chosen(q, k, v);
+  const std::lock_guard lock(mutex);
+  choices->emplace(key, chosen);
+  return out;
 }
 
 }  // namespace animatediff::cuda

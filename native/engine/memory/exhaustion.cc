@@ -2,20 +2,35 @@
 
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+#include <initializer_list>
 #include <new>
 
 #include "../error.h"
 
 namespace animatediff {
+namespace {
+
+bool contains_any(const std::string& text, std::initializer_list<const char*> phrases) {
+  return std::ranges::any_of(phrases, [&](const char* phrase) { return text.find(phrase) != std::string::npos; });
+}
+
+}  // namespace
+
+bool names_exhaustion(const std::string& text) {
+  // Only the CUDA caching allocator has an error class of its own for this. Failed allocations are cuBLAS's and
+  // cuDNN's.
+  return contains_any(text, {"can't allocate memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED"});
+}
 
 bool means_exhaustion(const std::string& text) {
-  // Only the CUDA caching allocator has an error class of its own for this.
-  // cuDNN's convolutions try one kernel after the other where their workspace does not fit, and say that there is none.
-  for (const char* phrase :
-       {"can't allocate memory", "out of memory", "ALLOC_FAILED", "unable to find an engine to execute"}) {
-    if (text.find(phrase) != std::string::npos) return true;
-  }
-  return false;
+  return names_exhaustion(text) ||
+         contains_any(text, {// A convolution, for which no kernel's workspace fits.
+                             "unable to find an engine to execute",
+                             // Attention by cuDNN, and by LibTorch's choice.
+                             "No valid execution plan", "No execution plans built", "No available kernel",
+                             // Memory of a library's own, which it takes when it is first used.
+                             "CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_NOT_INITIALIZED"});
 }
 
 std::optional<std::string> exhaustion(const std::exception_ptr& error) {

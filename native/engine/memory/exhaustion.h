@@ -12,7 +12,13 @@
 
 namespace animatediff {
 
-/** LibTorch's or the C++ library's words for it. */
+/** Whether LibTorch, CUDA or the C++ library says in so many words that memory ran out. */
+bool names_exhaustion(const std::string& text);
+
+/**
+ * The same, and what cuBLAS, cuDNN and the attention say when all that they try fails for want of memory. For calls
+ * that are known to have a kernel: of others it may be true that there is none.
+ */
 bool means_exhaustion(const std::string& text);
 
 /** What an exception that stands for exhausted memory says; nothing for any other. */

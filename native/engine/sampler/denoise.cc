@@ -87,7 +87,8 @@ std::unique_ptr<ad_result> run_pipeline(const Pipeline& pipeline, const ad_reque
   Stages stages(pipeline, request, plan, callbacks);
   const at::Tensor latents = denoise(pipeline, request, stages, callbacks, *result);
   if (request.keep_floats != 0) result->add("latents", latents);
-  decode_clips(pipeline.vae_decoder, latents, request, stages, callbacks, *result);
+  const int64_t pieces_ahead = pipeline.device.is_cpu() ? 0 : 1;
+  decode_clips(pipeline.vae_decoder, latents, request, pieces_ahead, stages, callbacks, *result);
   return result;
 }
 
