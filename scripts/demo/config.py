@@ -32,7 +32,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All stages in the order of training."""
+    """All stages in the order of training.
+
+    `empty_captions`: share of the scenes whose caption is left out. `moving_cameras`: share of the clips of
+    `motion` that are under a moving camera, all without captions.
+    """
 
     family: Family
     vae: Stage
@@ -49,6 +53,7 @@ class Recipe:
     motion_lora_rank: int = 8
     personalised_rank: int = 16
     empty_captions: float = 0.1
+    moving_cameras: float = 0.0
     sheet_prompts: int = 10
     guidance: float = 3.0
     sampling_steps: int = 25
@@ -101,10 +106,29 @@ RECIPES: dict[str, Recipe] = {
         words=Stage(steps=2000, batch=384, scenes=0, learning_rate=1e-3, matrix_rate=0.01, bf16=True),
         polish=Stage(steps=2000, batch=384, scenes=0, learning_rate=5e-4, matrix_rate=0.005, bf16=True),
         views=Stage(steps=2000, batch=384, scenes=20000, learning_rate=5e-4, matrix_rate=0.005, bf16=True),
-        motion=Stage(steps=6000, batch=24, scenes=16000, learning_rate=1e-3, matrix_rate=0.015, bf16=True),
+        motion=Stage(
+            steps=4000,
+            batch=32,
+            scenes=12000,
+            learning_rate=7e-4,
+            matrix_rate=0.01,
+            log_every=25,
+            bf16=True,
+        ),
         personalised=Stage(steps=1500, batch=256, scenes=30000, learning_rate=2e-3, bf16=True),
         lora=Stage(steps=1500, batch=256, scenes=30000, learning_rate=2e-3, bf16=True),
-        motion_lora=Stage(steps=800, batch=24, scenes=3000, learning_rate=1e-3, bf16=True),
+        motion_lora=Stage(
+            steps=1200,
+            batch=16,
+            scenes=3000,
+            learning_rate=1e-3,
+            matrix_rate=0.008,
+            warmup=20,
+            log_every=25,
+            bf16=True,
+        ),
+        empty_captions=0.15,
+        moving_cameras=0.25,
     ),
     "test": Recipe(
         family=TINY,
@@ -117,6 +141,7 @@ RECIPES: dict[str, Recipe] = {
         personalised=short(6, 8, 2e-2),
         lora=short(6, 8, 2e-2),
         motion_lora=short(6, 2, 2e-2),
+        moving_cameras=0.5,
         sheet_prompts=2,
         sampling_steps=2,
     ),

@@ -22,20 +22,29 @@ def random_timesteps(count: int, courses: bool, generator: torch.Generator, devi
     return ((1 - share.square() if courses else share) * STEPS).long().clamp(max=STEPS - 1)
 
 
+def random_noise(latents: Tensor, courses: bool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Timesteps [batch] and noise for latents [batch, 4, frames, h, w]; one timestep for all of a clip."""
+    timestep = random_timesteps(len(latents), courses, generator, latents.device)
+    return timestep, torch.randn(latents.shape, generator=generator, device=latents.device)
+
+
 def noise_loss(
     model: Denoiser, latents: Tensor, text: Tensor, generator: torch.Generator, courses: bool = False
+) -> Tensor:
+    """The next function with random timesteps and noise."""
+    return noise_error(model, latents, text, *random_noise(latents, courses, generator), courses)
+
+
+def noise_error(
+    model: Denoiser, latents: Tensor, text: Tensor, timestep: Tensor, noise: Tensor, courses: bool
 ) -> Tensor:
     """Squared error of the predicted noise, weighted as Min-SNR does, so that nearly clean latents do not
     count more than composition.
 
-    latents [batch, 4, frames, h, w]; all frames of a clip have one timestep, each its own noise. `courses`
-    puts the weight on high noise, where it is decided which way an object goes: there the noise is nearly
-    all that the model is given, so that its error alone says little about the clip.
+    `courses` puts the weight on high noise, where it is decided which way an object goes: there the noise is
+    nearly all that the model is given, so that its error alone says little about the clip.
     """
-    device = latents.device
-    timestep = random_timesteps(len(latents), courses, generator, device)
-    noise = torch.randn(latents.shape, generator=generator, device=device)
-    alpha = alphas(device)[timestep][:, None, None, None, None]
+    alpha = alphas(latents.device)[timestep][:, None, None, None, None]
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
     error = F.mse_loss(model(noisy, timestep, text).float(), noise, reduction="none").mean((1, 2, 3, 4))
     ratio = (alpha / (1 - alpha)).flatten()

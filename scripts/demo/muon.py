@@ -50,8 +50,8 @@ class Muon(torch.optim.Optimizer):
             for (rows, columns), places in shapes.items():
                 stack = torch.stack([ahead[i].reshape(rows, columns) for i in places])
                 length = group["lr"] * max(1.0, rows / columns) ** 0.5
-                for i, update in zip(places, orthogonal(stack)):
-                    weights[i].add_(update.view(weights[i].shape), alpha=-length)
+                changes = [u.view(weights[i].shape) for i, u in zip(places, orthogonal(stack))]
+                torch._foreach_add_([weights[i] for i in places], changes, alpha=-length)
 
     def mean_of(self, p: Tensor) -> Tensor:
         state = self.state[p]

@@ -1,6 +1,7 @@
 """Training data on disk: drawn pictures, or their latents with captions as token ids."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,11 @@ class LatentStore:
 
     latents: Tensor
     ids: Tensor
+
+    @staticmethod
+    def together(stores: "Sequence[LatentStore]") -> "LatentStore":
+        """The scenes of all of them."""
+        return LatentStore(torch.cat([s.latents for s in stores]), torch.cat([s.ids for s in stores]))
 
     def batch(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Latents [count, 4, frames, h, w] float32 and token ids [count, 77] of random scenes."""

@@ -3,6 +3,7 @@
 import sys
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +41,16 @@ class AttentionTest(unittest.TestCase):
                 F.scaled_dot_product_attention(*inputs, is_causal=True), fused(*inputs, is_causal=True)
             )
         self.assertIs(F.scaled_dot_product_attention, fused)
+
+    def test_takes_its_place_on_a_gpu_where_sequences_are_short(self) -> None:
+        fused = F.scaled_dot_product_attention
+        for queries, keys in ((16, 16), (64, 64), (16, 77)):
+            inputs = self.tensors(queries, keys)
+            with mock.patch.object(F, "scaled_dot_product_attention", wraps=fused) as calls:
+                with attention_for_training(torch.device("cuda"), bf16=True):
+                    actual = F.scaled_dot_product_attention(*inputs)
+                self.assertEqual(calls.called, max(queries, keys) > 32)
+            torch.testing.assert_close(actual, fused(*inputs))
 
 
 if __name__ == "__main__":

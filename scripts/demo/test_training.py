@@ -11,6 +11,7 @@ import unittest
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from demo.layouts import ldm_unet, ldm_vae
 from demo.lora import adapt, adapted, begin, spatial_targets
 from demo.model import Denoiser, Vae
 from demo.muon import Muon, orthogonal
+from demo.replay import replay
 from demo.restore import restore
 from demo.sheets import write_sheet
 from demo.stages.denoising import denoising_loss
@@ -45,7 +47,7 @@ from demo.stages.words import Taught
 from demo.store import LatentStore, latent_store, to_unit
 from demo.tokens import token_ids
 from demo.train import STAGES
-from demo.training import Run, step_generator
+from demo.training import Run, rate, step_generator
 from demo.weights import load_weights, weights_path
 
 torch.set_num_threads(1)
@@ -126,6 +128,9 @@ class Drawing(unittest.TestCase):
         self.assertAlmostEqual(area[-1] / area[0], ZOOM**2, delta=0.3)
         place = centres(silhouette(clip_of("standing still", "circle", "pan-left")))
         np.testing.assert_allclose(place[-1] - place[0], (PAN, 0), atol=0.01)
+        for camera, backwards in (("zoom-in", "zoom-out"), ("pan-left", "pan-right")):
+            clips = [clip_of("standing still", "star", name) for name in (camera, backwards)]
+            np.testing.assert_array_equal(clips[0], clips[1][::-1], camera)
 
     def test_draws_edges_without_steps(self) -> None:
         red = clip_of("standing still", "circle")[0, :, :, 0].astype(int)
@@ -259,6 +264,38 @@ class Stages(unittest.TestCase):
                 resumed = load_file(weights_path(run.folder, stage))
                 for name, tensor in load_file(weights_path(self.run_all.folder, stage)).items():
                     self.assertTrue(torch.equal(resumed[name], tensor), f"{stage}: {name}")
+
+    def test_a_stage_with_a_time_limit_ends_then_with_small_steps(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            run = replace(self.run_all, folder=Path(folder), seconds=1.0)
+            for stage in ("vae", "motion"):
+                shutil.copytree(self.run_all.folder / stage, run.folder / stage)
+            (run.folder / "data").symlink_to(self.run_all.folder / "data")
+            STAGES["pan-left"](run)
+            self.assertTrue(weights_path(run.folder, "pan-left").exists())
+            lines = (run.folder / "pan-left" / "log.jsonl").read_text().splitlines()
+            steps = json.loads(lines[-1])["step"]
+            self.assertEqual(len(list((run.folder / "pan-left").glob(f"sheet-{steps:06d}.png"))), 1)
+        stage = RECIPES["test"].motion_lora
+        self.assertEqual(rate(stage, 0, 0.0), 1 / stage.warmup)
+        self.assertAlmostEqual(rate(stage, 50, 0.5), 0.51)
+        self.assertAlmostEqual(rate(stage, 50, 1.1), 0.02)
+
+    def test_clips_under_moving_cameras_have_no_captions(self) -> None:
+        run = self.run_all
+        stores = [LatentStore(torch.full((3, 16, 4, 2, 2), x), torch.full((3, 4, 77), 7)) for x in (1.0, 2.0)]
+        objective = denoising_loss(run, None, stores[0], 8, moving=stores[1])
+        latents, ids, timestep, noise = objective.draw(0, step_generator(run, "held", 0))
+        moved = latents[:, 0, 0, 0, 0] == 2
+        self.assertEqual(int(moved.sum()), 4)
+        self.assertTrue(torch.equal(ids[moved], token_ids([""]).expand(4, -1)))
+        self.assertTrue((ids[~moved] == 7).any())
+        self.assertEqual(noise.shape, latents.shape)
+
+    def test_goes_on_where_steps_cannot_be_replayed(self) -> None:
+        parameter = torch.nn.Parameter(torch.ones(2))
+        with mock.patch.object(torch.cuda, "Stream", side_effect=RuntimeError("no graphs")):
+            self.assertEqual(replay(lambda x: x, [torch.ones(1)], [parameter]), "RuntimeError: no graphs")
 
     def test_lays_sheets_out_row_by_row(self) -> None:
         path = self.run_all.folder / "sheet.png"

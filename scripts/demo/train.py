@@ -48,6 +48,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for torch and for drawing")
     parser.add_argument("--limit", type=int, default=0, help="stop every stage after that many steps")
+    parser.add_argument("--seconds", type=float, default=0, help="train every stage for that long instead")
+    parser.add_argument("--no-graphs", action="store_true", help="no CUDA graphs")
     options = parser.parse_args()
     unknown = [stage for stage in options.stages if stage not in STAGES]
     if unknown:
@@ -62,7 +64,13 @@ def main() -> None:
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
     run = Run(
-        RECIPES[options.recipe], options.out, torch.device(options.device), options.threads, options.limit
+        RECIPES[options.recipe],
+        options.out,
+        torch.device(options.device),
+        options.threads,
+        options.limit,
+        options.seconds,
+        not options.no_graphs,
     )
     for stage in options.stages or STAGES:
         if not weights_path(run.folder, stage).exists():

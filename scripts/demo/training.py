@@ -7,6 +7,7 @@ gives the same weights as one that was not.
 import contextlib
 import json
 import math
+import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -20,13 +21,16 @@ from .attention import attention_for_training
 from .config import Recipe, Stage
 from .files import write_whole
 from .muon import Muon
+from .replay import Objective, replay
 
 
 @dataclass(frozen=True)
 class Run:
     """One training run: what is trained, in which folder, on which device.
 
-    `limit` stops every stage after that many steps without changing its schedule; 0: no limit.
+    `limit` stops every stage after that many steps without changing its schedule; 0: no limit. With `seconds`
+    a stage takes that long, however many steps that are, and its schedule follows the clock. `graphs`: on a
+    GPU, steps are replayed as CUDA graphs where that works.
     """
 
     recipe: Recipe
@@ -34,6 +38,8 @@ class Run:
     device: torch.device
     workers: int = 1
     limit: int = 0
+    seconds: float = 0.0
+    graphs: bool = True
 
     @property
     def data(self) -> Path:
@@ -69,12 +75,16 @@ class Average:
             parameter.copy_(values[name])
 
 
-def rate(stage: Stage, step: int) -> float:
-    """Share of the learning rate: linear warm-up, then half a cosine down to a fiftieth."""
-    if step < stage.warmup:
-        return (step + 1) / stage.warmup
-    progress = (step - stage.warmup) / max(1, stage.steps - stage.warmup)
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
+def rate(stage: Stage, step: int, passed: float | None = None) -> float:
+    """Share of the learning rate: linear warm-up, then half a cosine down to a fiftieth.
+
+    `passed`: share of the time that has passed, where the clock counts and not the steps.
+    """
+    warm = min(1.0, (step + 1) / stage.warmup)
+    if passed is None and step < stage.warmup:
+        return warm
+    progress = (step - stage.warmup) / max(1, stage.steps - stage.warmup) if passed is None else passed
+    return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
 ENDS = ("conv_in.", "conv_out.", "quant_conv.", "embedding.")
@@ -131,6 +141,25 @@ def log(run: Run, name: str, record: dict[str, float | int | str]) -> None:
         file.write(json.dumps(record) + "\n")
 
 
+class Clock:
+    """Time that a stage has trained, in this process and before; None where only steps count."""
+
+    def __init__(self, seconds: float, spent: float) -> None:
+        self.seconds, self.began = seconds, time.perf_counter() - spent
+
+    @property
+    def spent(self) -> float:
+        return time.perf_counter() - self.began
+
+    @property
+    def passed(self) -> float | None:
+        return self.spent / self.seconds if self.seconds else None
+
+    @property
+    def over(self) -> bool:
+        return bool(self.seconds) and self.spent >= self.seconds
+
+
 class Pace:
     """Collects losses and writes one line of the log now and then."""
 
@@ -144,14 +173,18 @@ class Pace:
     def write(self, done: int) -> None:
         steps = done - self.since
         seconds = time.perf_counter() - self.began
-        record = {"loss": round(float(self.total) / steps, 6), "steps_per_second": round(steps / seconds, 3)}
+        loss = float(self.total) / steps
+        if not math.isfinite(loss):
+            raise SystemExit(f"{self.name}: the loss is {loss} at step {done}.")
+        record = {"loss": round(loss, 6), "steps_per_second": round(steps / seconds, 3)}
         log(self.run, self.name, {"step": done} | record)
         self.restart(done)
 
 
-def save(checkpoint: Path, step: int, average: Average, optimizer: Optimizer) -> None:
+def save(checkpoint: Path, step: int, spent: float, average: Average, optimizer: Optimizer) -> None:
     state = {
         "step": step,
+        "seconds": spent,
         "parameters": average.trained,
         "average": average.values,
         "optimizer": optimizer.state_dict(),
@@ -159,16 +192,45 @@ def save(checkpoint: Path, step: int, average: Average, optimizer: Optimizer) ->
     write_whole(checkpoint, lambda path: torch.save(state, path))
 
 
-def restore(checkpoint: Path, average: Average, optimizer: Optimizer, device: torch.device) -> int:
-    """Takes up a checkpoint if there is one; returns the number of steps done."""
+def restore(
+    checkpoint: Path, average: Average, optimizer: Optimizer, device: torch.device
+) -> tuple[int, float]:
+    """Takes up a checkpoint if there is one; returns the number of steps done and the seconds they took."""
     if not checkpoint.exists():
-        return 0
+        return 0, 0.0
     state = torch.load(checkpoint, map_location=device)
     average.copy_in(state["parameters"])
     for key, value in average.values.items():
         value.copy_(state["average"][key])
     optimizer.load_state_dict(state["optimizer"])
-    return state["step"]
+    return state["step"], state.get("seconds", 0.0)
+
+
+def gradients(
+    run: Run, name: str, stage: Stage, module: nn.Module, loss: Callable[[int, torch.Generator], Tensor]
+) -> Callable[[int], Tensor]:
+    """What does a step but for the change of weights: leaves gradients in `module`, returns the loss."""
+
+    def backward(value_of: Callable[[], Tensor]) -> Tensor:
+        autocast = torch.autocast(run.device.type, torch.bfloat16, enabled=stage.bf16)
+        with autocast, attention_for_training(run.device, stage.bf16):
+            value = value_of()
+        module.zero_grad(set_to_none=True)
+        value.backward()
+        return value.detach()
+
+    def usual(step: int) -> Tensor:
+        return backward(lambda: loss(step, step_generator(run, name, step)))
+
+    if not (run.graphs and run.device.type == "cuda" and isinstance(loss, Objective)):
+        return usual
+    trained = [p for p in module.parameters() if p.requires_grad]
+    inputs = loss.draw(0, step_generator(run, name, 0))
+    graph = replay(lambda *inputs: backward(lambda: loss.value(*inputs)), inputs, trained)
+    if isinstance(graph, str):
+        log(run, name, {"no_graph": graph[:300]})
+        return usual
+    return lambda step: graph(loss.draw(step, step_generator(run, name, step)))
 
 
 def train(
@@ -182,32 +244,35 @@ def train(
     """Trains the parameters of `module` that want gradients; leaves their averages in it.
 
     `loss` gets the step and its random numbers; `sheet` draws samples into a PNG with averaged weights.
-    Checkpoints and sheets go to the folder of the stage. True when all steps of the stage are done.
+    Checkpoints and sheets go to the folder of the stage. True when all steps of the stage are done, or its
+    time is over.
     """
     folder = run.folder / name
     average = Average(module, stage.ema)
     trained = list(average.trained.values())
     optimizer = Optimizer(stage, average.trained)
-    first = restore(folder / "checkpoint.pt", average, optimizer, run.device)
-    last = min(stage.steps, run.limit) if run.limit else stage.steps
-    pace = Pace(run, name, first)
-    for step in range(first, last):
-        autocast = torch.autocast(run.device.type, torch.bfloat16, enabled=stage.bf16)
-        with autocast, attention_for_training(run.device, stage.bf16):
-            value = loss(step, step_generator(run, name, step))
-        module.zero_grad(set_to_none=True)
-        value.backward()
+    first, spent = restore(folder / "checkpoint.pt", average, optimizer, run.device)
+    last = run.limit or sys.maxsize
+    if not run.seconds:
+        last = min(stage.steps, last)
+    clock, pace = Clock(run.seconds, spent), Pace(run, name, first)
+    gradient = gradients(run, name, stage, module, loss)
+    done, ended = first, first >= last or clock.over
+    while not ended:
+        value = gradient(done)
         nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step(rate(stage, step))
-        average.update(step)
-        pace.total += value.detach()
-        done = step + 1
-        if done % stage.log_every == 0 or done == last:
+        optimizer.step(rate(stage, done, clock.passed))
+        average.update(done)
+        pace.total += value
+        done += 1
+        ended = done >= last or clock.over
+        if done % stage.log_every == 0 or ended:
             pace.write(done)
-        if done % stage.save_every == 0 or done == last:
-            save(folder / "checkpoint.pt", done, average, optimizer)
-        if done % stage.sheet_every == 0 or done == last:
+        if done % stage.save_every == 0 or ended:
+            save(folder / "checkpoint.pt", done, clock.spent, average, optimizer)
+        # A sheet takes seconds, which a stage with few of them does better without.
+        if ended or (done % stage.sheet_every == 0 and not run.seconds):
             with average.applied():
                 sheet(folder / f"sheet-{done:06d}.png")
     average.copy_in(average.values)
-    return last == stage.steps
+    return clock.over if run.seconds else done == stage.steps

@@ -1,10 +1,12 @@
 """Data sets of scenes, drawn in chunks by several processes."""
 
 import multiprocessing
+import tempfile
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
+from pathlib import Path
 
 import numpy as np
 
@@ -50,6 +52,22 @@ def draw_chunk(source: Source, first: int) -> tuple[np.ndarray, list[str]]:
     return np.stack([frames for frames, _ in drawn]), [text for _, texts in drawn for text in texts]
 
 
+def draw_into(folder: Path, source: Source, first: int) -> tuple[Path, list[str]]:
+    """The same, with the frames in a file: through pipes one reader is slower than many who draw."""
+    frames, captions = draw_chunk(source, first)
+    path = folder / f"{first}.npy"
+    np.save(path, frames)
+    return path, captions
+
+
+def taken(start: int, drawn: Future) -> tuple[int, np.ndarray, list[str]]:
+    """What a worker has drawn, out of its file."""
+    path, captions = drawn.result()
+    frames = np.load(path)
+    path.unlink()
+    return start, frames, captions
+
+
 def draw_all(source: Source, workers: int) -> Iterator[tuple[int, np.ndarray, list[str]]]:
     """(first scene, frames, captions) of all chunks, in order; they do not depend on the workers."""
     starts = range(0, source.scenes, CHUNK)
@@ -58,9 +76,13 @@ def draw_all(source: Source, workers: int) -> Iterator[tuple[int, np.ndarray, li
             yield start, *draw_chunk(source, start)
         return
     # Not forked: the parent runs threads and may hold a GPU.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        # In waves, so that drawing does not run far ahead of encoding and fill the memory.
-        for first in range(0, len(starts), 4 * workers):
-            wave = starts[first : first + 4 * workers]
-            for start, drawn in zip(wave, pool.map(draw_chunk, repeat(source), wave)):
-                yield start, *drawn
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    with tempfile.TemporaryDirectory() as folder, pool:
+        drawn = deque()
+        for start in starts:
+            drawn.append((start, pool.submit(draw_into, Path(folder), source, start)))
+            # Drawing shall not run far ahead of encoding and fill the memory.
+            if len(drawn) == 3 * workers:
+                yield taken(*drawn.popleft())
+        while drawn:
+            yield taken(*drawn.popleft())

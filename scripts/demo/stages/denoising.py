@@ -6,12 +6,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..diffusion import noise_loss, sample
+from ..diffusion import noise_error, random_noise, sample
 from ..drawing.captions import canonical_caption
 from ..drawing.motions import FRAMES
 from ..drawing.names import MOTIONS
 from ..drawing.scene import Scene, scene_at
 from ..model import Denoiser, Vae
+from ..replay import Objective
 from ..sheets import to_bytes, write_sheet
 from ..store import LatentStore
 from ..tokens import token_ids
@@ -21,21 +22,33 @@ COLUMNS = 8
 
 
 def denoising_loss(
-    run: Run, model: Denoiser, store: LatentStore, count: int, courses: bool = False
-) -> Callable[[int, torch.Generator], Tensor]:
+    run: Run,
+    model: Denoiser,
+    store: LatentStore,
+    count: int,
+    courses: bool = False,
+    moving: LatentStore | None = None,
+) -> Objective:
     """Noise prediction on `count` scenes per step; now and then without caption, for guidance.
 
-    `courses`: see `noise_loss`.
+    `courses`: see `noise_error`. Of `moving` come `recipe.moving_cameras` of the scenes, without captions.
     """
     empty = token_ids([""]).to(run.device)
+    moved = 0 if moving is None else round(count * run.recipe.moving_cameras)
 
-    def loss(step: int, generator: torch.Generator) -> Tensor:
-        latents, ids = store.batch(count, generator)
-        dropped = torch.rand(count, generator=generator, device=ids.device) < run.recipe.empty_captions
-        text = model.text(torch.where(dropped[:, None], empty, ids), 0)
-        return noise_loss(model, latents, text, generator, courses)
+    def draw(step: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        latents, ids = store.batch(count - moved, generator)
+        dropped = torch.rand(len(ids), generator=generator, device=ids.device) < run.recipe.empty_captions
+        ids = torch.where(dropped[:, None], empty, ids)
+        if moved:
+            seen, _ = moving.batch(moved, generator)
+            latents, ids = torch.cat([latents, seen]), torch.cat([ids, empty.expand(moved, -1)])
+        return latents, ids, *random_noise(latents, courses, generator)
 
-    return loss
+    def value(latents: Tensor, ids: Tensor, timestep: Tensor, noise: Tensor) -> Tensor:
+        return noise_error(model, latents, model.text(ids, 0), timestep, noise, courses)
+
+    return Objective(draw, value)
 
 
 def sheet_scenes(count: int) -> list[Scene]:

@@ -1,12 +1,18 @@
-"""Third stage: the motion module on clips, everything else frozen; and MotionLoRAs on top of it."""
+"""Third stage: the motion module on clips, everything else frozen; and MotionLoRAs on top of it.
+
+Some clips may be under moving cameras, which no caption tells of: what the frozen module has never seen, a
+MotionLoRA cannot call for. They have no captions at all, so that what a caption asks for stays under a camera
+that stands.
+"""
 
 from collections.abc import Callable
 
 from ..drawing.dataset import Source
 from ..drawing.motions import FRAMES
+from ..drawing.names import CAMERAS
 from ..lora import adapt, adapted, motion_targets
-from ..model import Denoiser, is_motion
-from ..store import latent_store
+from ..model import Denoiser, Vae, is_motion
+from ..store import LatentStore, latent_store
 from ..training import Run, train
 from ..weights import load_weights, save_tensors, save_weights, weights_path
 from .denoising import denoising_loss, sampling_sheet
@@ -14,6 +20,19 @@ from .vae import trained_vae
 
 START = "motion-start"
 """Stage folder with weights of a module that was trained before, where training shall go on from one."""
+
+
+def camera_source(run: Run, camera: str) -> Source:
+    """Clips under a moving camera."""
+    return Source(run.recipe.seed + 6, run.recipe.motion_lora.scenes, frames=FRAMES, camera=camera)
+
+
+def moving_clips(run: Run, vae: Vae) -> LatentStore | None:
+    """Clips under all moving cameras, as many of each, so that guidance pushes the camera nowhere."""
+    if not run.recipe.moving_cameras:
+        return None
+    sources = [camera_source(run, camera) for camera in CAMERAS if camera != "fixed"]
+    return LatentStore.together([latent_store(s, vae, run.data, run.device, run.workers) for s in sources])
 
 
 def train_motion(run: Run) -> None:
@@ -29,7 +48,7 @@ def train_motion(run: Run) -> None:
     model.to(run.device)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(is_motion(name))
-    loss = denoising_loss(run, model, store, stage.batch, courses=True)
+    loss = denoising_loss(run, model, store, stage.batch, courses=True, moving=moving_clips(run, vae))
     if train(run, "motion", stage, model, loss, sampling_sheet(run, model, vae, FRAMES)):
         save_weights(run.folder, "motion", model)
 
@@ -40,8 +59,7 @@ def train_motion_lora(camera: str) -> Callable[[Run], None]:
     def stage_of_camera(run: Run) -> None:
         stage, recipe = run.recipe.motion_lora, run.recipe
         vae = trained_vae(run)
-        source = Source(recipe.seed + 6, stage.scenes, frames=FRAMES, camera=camera)
-        store = latent_store(source, vae, run.data, run.device, run.workers)
+        store = latent_store(camera_source(run, camera), vae, run.data, run.device, run.workers)
         model = Denoiser(recipe.family, motion=True)
         load_weights(weights_path(run.folder, "motion"), model)
         model.to(run.device).requires_grad_(False)
