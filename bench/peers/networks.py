@@ -121,4 +121,5 @@ def main() -> None:
             del vae
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -223,11 +223,20 @@ void parameters_come_where_they_are_used() {
     torch::jit::Module module("network");
     module.register_parameter("weight", at::ones({3, 5}), false);
     module.register_parameter("bias", at::ones({5}), false);
+    // As a convolution declares its own.
+    module.register_attribute("offset", c10::OptionalType::ofTensor(), at::ones({5}), true);
+    module.register_attribute("nothing", c10::OptionalType::ofTensor(), c10::IValue());
     module.define(R"(
       def forward(self, x: Tensor) -> Tensor:
         y = torch.mm(x, self.weight)
         if x.size(0) > 1:
           y = y + self.bias
+        offset = self.offset
+        if offset is not None:
+          y = torch.addmm(offset, y, torch.mm(self.weight.t(), self.weight))
+        nothing = self.nothing
+        if nothing is not None:
+          y = y + nothing
         return y
     )");
     return module;

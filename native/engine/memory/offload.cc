@@ -12,13 +12,19 @@ namespace {
 thread_local std::optional<c10::Device> current;
 
 constexpr const char* kFetch = "animatediff::fetch";
+constexpr const char* kFetchOptional = "animatediff::fetch_optional";
 
-void fetch(torch::jit::Stack& stack) { torch::jit::push(stack, fetched(torch::jit::pop(stack).toTensor())); }
+void fetch(torch::jit::Stack& stack) {
+  c10::IValue parameter = torch::jit::pop(stack);
+  torch::jit::push(stack, parameter.isNone() ? std::move(parameter) : c10::IValue(fetched(parameter.toTensor())));
+}
 
 void register_operator() {
   static const bool registered = [] {
-    torch::jit::registerOperator(torch::jit::Operator("animatediff::fetch(Tensor parameter) -> Tensor", fetch,
-                                                      c10::AliasAnalysisKind::CONSERVATIVE));
+    for (const char* const schema : {"animatediff::fetch(Tensor parameter) -> Tensor",
+                                     "animatediff::fetch_optional(Tensor? parameter) -> Tensor?"}) {
+      torch::jit::registerOperator(torch::jit::Operator(schema, fetch, c10::AliasAnalysisKind::CONSERVATIVE));
+    }
     return true;
   }();
   static_cast<void>(registered);
@@ -26,7 +32,8 @@ void register_operator() {
 
 void parameters_of(torch::jit::Block* block, std::vector<torch::jit::Node*>& found) {
   for (torch::jit::Node* const node : block->nodes()) {
-    if (node->kind() == c10::prim::GetAttr && node->output()->type()->isSubtypeOf(*c10::TensorType::get())) {
+    // The bias of a convolution may be None.
+    if (node->kind() == c10::prim::GetAttr && node->output()->type()->isSubtypeOf(*c10::OptionalType::ofTensor())) {
       found.push_back(node);
     }
     for (torch::jit::Block* const inner : node->blocks()) parameters_of(inner, found);
@@ -38,7 +45,11 @@ void rewrite(torch::jit::Function& function) {
   std::vector<torch::jit::Node*> parameters;
   parameters_of(graph->block(), parameters);
   for (torch::jit::Node* const parameter : parameters) {
-    torch::jit::Node* const node = graph->create(c10::Symbol::fromQualString(kFetch), {parameter->output()});
+    const auto type = parameter->output()->type();
+    const bool always = type->isSubtypeOf(*c10::TensorType::get());
+    const auto symbol = c10::Symbol::fromQualString(always ? kFetch : kFetchOptional);
+    torch::jit::Node* const node = graph->create(symbol, {parameter->output()});
+    node->output()->setType(type);
     node->insertAfter(parameter);
     parameter->output()->replaceAllUsesAfterNodeWith(node, node->output());
   }
