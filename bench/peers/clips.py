@@ -1,4 +1,4 @@
-"""Clips by diffusers' AnimateDiffPipeline in one warm process, with random weights: the peer of bench/clips.ts.
+"""Clips by diffusers' AnimateDiffPipeline in one warm process, random weights: the peer of bench/clips.ts.
 
 Usage: python bench/peers/clips.py [--device cuda] [--frames 16] [--calls 3] [--clips 512:25:7.5,256:25:7.5]
 
