@@ -57,16 +57,6 @@ struct Course {
   }
 };
 
-#ifdef __CUDACC__
-__device__ __forceinline__ float power_of_two(float x) {
-  float result;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-}
-#else
-inline float power_of_two(float x) { return std::exp2(x); }
-#endif
-
 /** So many at a time hide what each of the dependent steps takes. */
 constexpr int kAtOnce = 8;
 

@@ -15,20 +15,18 @@ namespace {
 
 constexpr int kGroupQueries = 64;
 
-/** How a kernel is cut; head_attention's are in `launch_with`. */
-template <int kWidthOf, int kGroupsOf, int kKeysOf, int kStagesOf, int kBlocksOf, int kConsumerRegistersOf,
-          int kProducerRegistersOf, int kPolynomialOf>
+/** How a kernel is cut; the bottom of this file has those that were the fastest of several. */
+template <int kWidthOf, int kGroupsOf, int kKeysOf, int kStagesOf, int kConsumerRegistersOf, int kProducerRegistersOf>
 struct Cut {
   static constexpr int kWidth = kWidthOf;
+  /** Groups of warps that hold 64 queries each. */
   static constexpr int kGroups = kGroupsOf;
   static constexpr int kKeys = kKeysOf;
   static constexpr int kStages = kStagesOf;
-  /** Blocks of a multiprocessor. */
-  static constexpr int kBlocks = kBlocksOf;
+  // Of all threads together at most as many as they start with: 65536 over the threads of the block, rounded down to
+  // eights.
   static constexpr int kConsumerRegisters = kConsumerRegistersOf;
   static constexpr int kProducerRegisters = kProducerRegistersOf;
-  /** One in so many exponentials is a polynomial; 0: none. */
-  static constexpr int kPolynomial = kPolynomialOf;
 
   static constexpr int kThreads = (kGroups + 1) * kWarpGroup;
   /** Tiles side by side that hold a head. */
@@ -48,26 +46,6 @@ struct Problem {
   /** 1 / sqrt(width) in units of log2(e). */
   float scale;
 };
-
-#ifdef __CUDACC__
-__device__ __forceinline__ float power_of_two(float x) {
-  float result;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-}
-#else
-inline float power_of_two(float x) { return std::exp2(x); }
-#endif
-
-/** 2^x for x <= 0 within 1e-4, by the units that multiply; least squares over -1/2..1/2, relative. */
-__device__ __forceinline__ float power_of_two_by_polynomial(float x) {
-  constexpr float kToInteger = 12582912.0F;  // 1.5 * 2^23
-  const float bounded = x < -126.0F ? -126.0F : x;
-  const float shifted = bounded + kToInteger;
-  const float rest = bounded - (shifted - kToInteger);
-  const float power = ((0.05550411F * rest + 0.24022651F) * rest + 0.69314718F) * rest + 1.0F;
-  return __int_as_float(__float_as_int(power) + (__float_as_int(shifted) << 23));
-}
 
 template <typename C>
 struct Places {
@@ -110,11 +88,10 @@ __device__ __forceinline__ void take_powers(float (&score)[C::kKeys / 2], float 
     for (int i = 0; i < C::kKeys / 8; ++i) {
       const float left = score[4 * i + 2 * half] * scale - offset;
       const float right = score[4 * i + 2 * half + 1] * scale - offset;
-      const bool plain = C::kPolynomial == 0 || i % (C::kPolynomial == 0 ? 1 : C::kPolynomial) != 0;
       float& first = score[4 * i + 2 * half];
       float& second = score[4 * i + 2 * half + 1];
-      first = plain ? power_of_two(left) : power_of_two_by_polynomial(left);
-      second = plain ? power_of_two(right) : power_of_two_by_polynomial(right);
+      first = power_of_two(left);
+      second = power_of_two(right);
       total += first + second;
     }
     rows.total[half] = total;
@@ -131,7 +108,7 @@ __device__ __forceinline__ void pack_powers(const float (&score)[C::kKeys / 2], 
 }
 
 template <typename T, typename C>
-__global__ void __launch_bounds__(C::kThreads, C::kBlocks)
+__global__ void __launch_bounds__(C::kThreads, 1)
     attend(const __grid_constant__ TensorMap q, const __grid_constant__ TensorMap k,
            const __grid_constant__ TensorMap v, T* out, Problem problem) {
   const Places<C> places;
@@ -302,8 +279,8 @@ const char* launch_with(Type type, const HeadAttention& call, const Queue& queue
                          static_cast<T*>(call.out), sizes);
 }
 
-using Narrow = Cut<40, 4, 64, 4, 1, 112, 32, 0>;
-using Wide = Cut<80, 2, 128, 2, 1, 240, 24, 0>;
+using Narrow = Cut<40, 4, 64, 4, 112, 32>;
+using Wide = Cut<80, 2, 128, 2, 240, 24>;
 
 }  // namespace
 

@@ -222,6 +222,13 @@ template <int kRunning>
 __device__ __forceinline__ void wait_for_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kRunning) : "memory");
 }
+/** 2^x, by the processor's approximation. */
+__device__ __forceinline__ float power_of_two(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
 /** The compiler must not move what touches the sums across this. */
 template <int kCount>
 __device__ __forceinline__ void pin(float (&sums)[kCount]) {

@@ -100,5 +100,17 @@ __device__ __forceinline__ void multiply_held(float (&sum)[kCount], const uint32
 
 #undef BOTH_FROM_TILES
 #undef LEFT_FROM_REGISTERS
+#undef NAMES_20
+#undef NAMES_32
+#undef NAMES_40
+#undef NAMES_64
+#undef NAMES_128
+#undef SUM_4
+#undef SUM_16
+#undef SUM_20
+#undef SUM_32
+#undef SUM_40
+#undef SUM_64
+#undef SUM_128
 
 }  // namespace animatediff::cuda

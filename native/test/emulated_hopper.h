@@ -131,6 +131,7 @@ template <int kRunning>
 void wait_for_products() {
   meet(8 + static_cast<int>(threadIdx.x) / kWarpGroup, kWarpGroup);
 }
+inline float power_of_two(float x) { return std::exp2(x); }
 template <int kCount>
 void pin(float (&)[kCount]) {}
 
