@@ -256,9 +256,9 @@ const char* launch_with(Type type, const GatedLinear& call, const Queue& queue, 
 }  // namespace
 
 const char* gated_linear(Type type, const GatedLinear& call, const Queue& queue) {
-  constexpr int64_t kMostTiles = std::numeric_limits<int32_t>::max();
-  if (call.rows > kMostTiles || call.hidden % 8 != 0 || call.inputs % 8 != 0) {
-    return "gated_linear takes widths that are multiples of 8";
+  constexpr int64_t kMostRows = std::numeric_limits<int32_t>::max();
+  if (call.rows > kMostRows || call.hidden % 8 != 0 || call.inputs % 8 != 0) {
+    return "gated_linear takes at most 2^31 - 1 rows, and widths that are multiples of 8";
   }
   return with_type(type, [&](auto value) -> const char* {
     using T = decltype(value);
