@@ -22,6 +22,7 @@
 #include "../engine/cpu/parallel.h"
 #include "../engine/cpu/patches.h"
 #include "../engine/cpu/residual.h"
+#include "../engine/cpu/tiles.h"
 #include "../engine/cpu/winograd.h"
 #include "../engine/kernels/kernels.h"
 #include "check.h"
@@ -65,8 +66,10 @@ torch::jit::Module convolution(const std::string& name, const at::Tensor& weight
   return module;
 }
 
-/** Processors that multiply tiles of bfloat16 convolve directly in it. */
-bool is_transformed(at::ScalarType type) { return type != at::kBFloat16 || !animatediff::has_bfloat16_tiles(); }
+/** Processors that multiply tiles of bfloat16 do so for all convolutions in it. */
+bool is_transformed(at::ScalarType type) {
+  return type != at::kBFloat16 || !animatediff::kernel_set().multiplies_tiles;
+}
 
 // Parts of the outputs at a time (1280), panels that four do not divide (160), edges that tiles do not.
 void convolutions_agree(at::ScalarType type) {
@@ -130,6 +133,53 @@ void patches_are_convolutions(at::ScalarType type) {
   }
 }
 
+// Whether or not this processor multiplies tiles: rows that no tile is filled by, depths in parts, all strides.
+void tiles_are_linear_layers() {
+  const struct {
+    int64_t rows, inputs, outputs;
+  } shapes[] = {{1, 32, 32}, {77, 96, 64}, {1037, 1280, 352}};
+  for (const auto& shape : shapes) {
+    const at::Tensor x = at::randn({1, shape.rows, shape.inputs}).to(at::kBFloat16);
+    const at::Tensor weight = (at::randn({shape.outputs, shape.inputs}) / 30).to(at::kBFloat16);
+    const at::Tensor bias = at::randn({shape.outputs}).to(at::kBFloat16);
+    const at::Tensor added = at::randn({1, shape.rows, shape.outputs}).to(at::kBFloat16);
+    const at::Tensor expected = at::linear(wide(x), wide(weight), wide(bias));
+    const at::Tensor packed = cpu::tiled(weight);
+    EXPECT(at::equal(cpu::untiled(packed), weight));
+    EXPECT_NEAR(error(cpu::tiled_product(x, packed, bias, {}), expected), 0, tolerance(at::kBFloat16, expected));
+    EXPECT_NEAR(error(cpu::tiled_product(x, packed, {}, added), expected - wide(bias) + wide(added)), 0,
+                2 * tolerance(at::kBFloat16, expected));
+    const at::Tensor gate = cpu::tiled(weight, true);
+    EXPECT(cpu::is_gated(gate) && at::equal(cpu::untiled(gate), weight));
+    const auto halves = expected.chunk(2, 2);
+    const at::Tensor gated = halves[0] * at::gelu(halves[1]);
+    EXPECT_NEAR(error(cpu::tiled_product(x, gate, bias, {}), gated), 0, tolerance(at::kBFloat16, gated));
+  }
+}
+
+void tiles_are_convolutions() {
+  const struct {
+    int64_t images, inputs, outputs, height, width, stride;
+  } shapes[] = {{3, 32, 64, 5, 16, 1}, {1, 64, 32, 70, 32, 2}, {2, 320, 32, 33, 48, 1}};
+  for (const auto& shape : shapes) {
+    const at::Tensor x = picture(shape.images, shape.inputs, shape.height, shape.width, at::kBFloat16);
+    const at::Tensor weight = (at::randn({shape.outputs, shape.inputs, 3, 3}) / 50).to(at::kBFloat16);
+    const at::Tensor bias = at::randn({shape.outputs}).to(at::kBFloat16);
+    const at::Tensor expected = at::conv2d(wide(x), wide(weight), wide(bias), shape.stride, 1);
+    const at::Tensor packed = cpu::tiled(cpu::patch_matrix(weight));
+    EXPECT(cpu::has_rows_of_tiles(x, shape.stride));
+    EXPECT(at::equal(cpu::unpacked(packed, weight.sizes()), weight));
+    const at::Tensor y = cpu::tiled_convolution(x, packed, bias, shape.stride, {});
+    EXPECT(y.is_contiguous(at::MemoryFormat::ChannelsLast));
+    EXPECT_NEAR(error(y, expected), 0, tolerance(at::kBFloat16, expected));
+    const at::Tensor added = picture(shape.images, shape.outputs, y.size(2), y.size(3), at::kBFloat16);
+    EXPECT_NEAR(error(cpu::tiled_convolution(x, packed, bias, shape.stride, added), expected + wide(added)), 0,
+                2 * tolerance(at::kBFloat16, expected));
+    EXPECT_NEAR(error(cpu::patch_convolution(x, packed, bias, shape.stride, {}), expected), 0,
+                tolerance(at::kBFloat16, expected));
+  }
+}
+
 void other_convolutions_stay_direct() {
   for (const auto& [outputs, kernel, stride] : {std::tuple{4, 3, 1}, std::tuple{128, 3, 2}, std::tuple{128, 1, 1}}) {
     const at::Tensor weight = at::randn({outputs, 128, kernel, kernel});
@@ -157,7 +207,9 @@ void feed_forward_is_the_same_in_parts(at::ScalarType type) {
   torch::jit::Module layers(c10::QualifiedName("__torch__.test.Layers" + suffix));
   layers.register_module("net", net);
   const cpu::Part part(layers._ivalue());
-  cpu::pack(part["net"]["0"]["proj"]);
+  cpu::pack(part["net"]["0"]["proj"], true);
+  EXPECT(cpu::is_gated(part["net"]["0"]["proj"].tensor("weight")) == !is_transformed(type));
+  EXPECT(at::equal(cpu::unpacked(part["net"]["0"]["proj"].tensor("weight"), up.sizes()), up));
   cpu::pack(part["net"]["2"]);
   const int64_t tokens = 1111 * at::get_num_threads();
   const at::Tensor x = at::randn({2, tokens, width}).to(type);
@@ -207,6 +259,8 @@ int main() {
     patches_are_convolutions(type);
     feed_forward_is_the_same_in_parts(type);
   }
+  tiles_are_linear_layers();
+  tiles_are_convolutions();
   other_convolutions_stay_direct();
   loops_run_on_the_threads_of_libtorch();
   return check::finish("cpu layers");

@@ -22,7 +22,10 @@ const CONTROL_CLIPS = 32;
 
 interface Settings {
   /** Laid over those of the configuration. */
-  readonly overrides: Pick<GenerateOptions, 'steps' | 'guidanceEnd' | 'deepCache'>;
+  readonly overrides: Pick<
+    GenerateOptions,
+    'scheduler' | 'steps' | 'guidanceScale' | 'guidanceEnd' | 'deepCache'
+  >;
   readonly clips: number | undefined;
   readonly batch: number;
   readonly folder: string | undefined;
@@ -141,17 +144,21 @@ function positive(name: string, text: string | undefined): number | undefined {
   throw new RangeError(`Expected a positive whole number for --${name}, got ${text}.`);
 }
 
-/** Only what was given, so that nothing is laid over a setting as `undefined`. */
+/** Only what was given, so that nothing is laid over a setting as `undefined`. The library checks the values. */
 function readOverrides(
-  values: Readonly<Partial<Record<'steps' | 'guidance-end' | 'deep-cache', string>>>,
+  values: Readonly<
+    Partial<Record<'scheduler' | 'steps' | 'guidance-scale' | 'guidance-end' | 'deep-cache', string>>
+  >,
 ): Settings['overrides'] {
   const names = [
-    ['steps', 'steps'],
-    ['guidanceEnd', 'guidance-end'],
-    ['deepCache', 'deep-cache'],
+    ['scheduler', 'scheduler', String],
+    ['steps', 'steps', Number],
+    ['guidanceScale', 'guidance-scale', Number],
+    ['guidanceEnd', 'guidance-end', Number],
+    ['deepCache', 'deep-cache', Number],
   ] as const;
   return Object.fromEntries(
-    names.flatMap(([key, name]) => (values[name] === undefined ? [] : [[key, Number(values[name])]])),
+    names.flatMap(([key, name, read]) => (values[name] === undefined ? [] : [[key, read(values[name])]])),
   );
 }
 
@@ -188,7 +195,9 @@ async function evaluate(): Promise<void> {
       model: { type: 'string' },
       json: { type: 'string' },
       sheets: { type: 'string' },
+      scheduler: { type: 'string' },
       steps: { type: 'string' },
+      'guidance-scale': { type: 'string' },
       'guidance-end': { type: 'string' },
       'deep-cache': { type: 'string' },
     },

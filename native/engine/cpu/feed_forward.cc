@@ -6,24 +6,27 @@
 
 #include "../kernels/kernels.h"
 #include "residual.h"
+#include "tiles.h"
 
 namespace animatediff::cpu {
 namespace {
 
-// Tokens of one thread at once; with tiles oneDNN needs more of them for its best. bench/NOTES.md has the measurements.
+// Tokens of one thread at once; with tiles more of them for each reading of the weights. bench/NOTES.md has the
+// measurements.
 constexpr int64_t kTokens = 512;
 constexpr int64_t kTokensOfTiles = 1024;
 
 at::Tensor part_of(const Part& layers, const at::Tensor& x, const at::Tensor& added) {
-  const at::Tensor hidden = gated_gelu(linear(x, layers["net"]["0"]["proj"]));
-  return linear(hidden, layers["net"]["2"], added);
+  const Part gate = layers["net"]["0"]["proj"];
+  const at::Tensor hidden = linear(x, gate);
+  return linear(is_gated(gate.tensor("weight")) ? hidden : gated_gelu(hidden), layers["net"]["2"], added);
 }
 
 }  // namespace
 
 at::Tensor feed_forward(const Part& layers, const at::Tensor& x, const at::Tensor& added) {
   const int64_t count = x.size(0) * x.size(1);
-  const bool tiles = x.scalar_type() == at::kBFloat16 && has_bfloat16_tiles();
+  const bool tiles = x.scalar_type() == at::kBFloat16 && kernel_set().multiplies_tiles;
   const int64_t most = (tiles ? kTokensOfTiles : kTokens) * at::get_num_threads();
   if (count <= most) return part_of(layers, x, added);
   const at::Tensor from = x.view({1, count, x.size(2)});

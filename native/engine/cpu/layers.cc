@@ -17,6 +17,7 @@
 #include "packing.h"
 #include "parallel.h"
 #include "patches.h"
+#include "tiles.h"
 #include "winograd.h"
 
 namespace animatediff::cpu {
@@ -172,6 +173,7 @@ at::Tensor linear(const at::Tensor& x, const Part& layer, const at::Tensor& adde
 }
 
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const Bias& bias, const at::Tensor& added) {
+  if (is_tiled(weight)) return tiled_product(x, weight, bias, added);
   if (weight.is_mkldnn()) {
     return added.defined() ? packed_linear_add(x, added, weight, bias) : packed_linear(x, weight, bias);
   }
@@ -188,7 +190,10 @@ at::Tensor convolution(const at::Tensor& x, const Part& layer, const at::Tensor&
   const int64_t stride = layer.integers("stride").front();
   const int64_t padding = layer.integers("padding").front();
   if (has_winograd_order(weight)) return winograd_convolution(x, weight, bias, added);
-  if (weight.dim() == 2) return patch_convolution(x, weight, bias, stride, added);
+  if (is_tiled(weight)) {
+    return has_rows_of_tiles(x, stride) ? tiled_convolution(x, weight, bias, stride, added)
+                                        : patch_convolution(x, weight, bias, stride, added);
+  }
   if (weight.is_mkldnn()) {
     if (!added.defined()) return packed_convolution(x, weight, bias, {padding, padding}, {stride, stride});
     return packed_convolution_add(x, added, weight, bias, {padding, padding}, {stride, stride});

@@ -28,7 +28,7 @@ at::Tensor first_rows(const at::Tensor& x, int64_t count);
 /** Linear layer, or 1x1 convolution of tokens; plus `added`, of the output's shape, if it is defined. */
 at::Tensor linear(const at::Tensor& x, const Part& layer, const at::Tensor& added = {});
 
-/** The same with a weight [out, in], dense or packed for oneDNN's linear layers. */
+/** The same with a weight [out, in], dense or packed for oneDNN or in tiles. */
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
                    const at::Tensor& added = {});
 

@@ -6,18 +6,16 @@
 
 #include "../memory/shared_parameters.h"
 #include "patches.h"
+#include "tiles.h"
 #include "winograd.h"
 
 namespace animatediff::cpu {
 namespace {
 
 // Forms of the weight of a Conv2d with a 3x3 kernel, besides the graph's own.
-enum class Form : uint8_t { kDirect, kWinograd, kPatches };
+enum class Form : uint8_t { kDirect, kWinograd };
 
-Form form_of(const at::Tensor& weight) {
-  if (weight.dim() == 2) return Form::kPatches;
-  return has_winograd_order(weight) ? Form::kWinograd : Form::kDirect;
-}
+Form form_of(const at::Tensor& weight) { return has_winograd_order(weight) ? Form::kWinograd : Form::kDirect; }
 
 at::Tensor pack_linear(const at::Tensor& weight) {
   using Function = at::Tensor(const at::Tensor&, std::optional<int64_t>);
@@ -37,23 +35,24 @@ at::Tensor pack_convolution(const at::Tensor& weight, int64_t padding, int64_t s
 // For pictures x and a weight of their type.
 Form best_form(at::IntArrayRef shape, const at::Tensor& x, int64_t padding, int64_t stride) {
   if (suits_winograd(shape, x.scalar_type(), stride, padding) && pays(x)) return Form::kWinograd;
-  if (suits_patches(shape, x.scalar_type(), padding) && is_small(x, stride)) return Form::kPatches;
   return Form::kDirect;
 }
 
 }  // namespace
 
-void pack(const Part& layer) {
+void pack(const Part& layer, bool gated) {
   const at::Tensor weight = layer.tensor("weight");
-  if (weight.is_mkldnn() || has_winograd_order(weight)) return;
+  if (weight.is_mkldnn() || has_winograd_order(weight) || is_tiled(weight)) return;
+  const bool fits = suits_tiles(weight.sizes(), weight.scalar_type());
   if (weight.dim() == 2) {
-    layer.set("weight", pack_linear(weight));
+    layer.set("weight", fits ? tiled(weight, gated) : pack_linear(weight));
     return;
   }
   const int64_t padding = layer.integers("padding").front();
   const int64_t stride = layer.integers("stride").front();
   const bool pointwise = weight.size(2) == 1 && weight.size(3) == 1;
-  if (pointwise) layer.set("weight", pack_linear(weight.flatten(1)));
+  if (pointwise) layer.set("weight", fits ? tiled(weight.flatten(1)) : pack_linear(weight.flatten(1)));
+  else if (fits && weight.size(2) == 3 && padding == 1) layer.set("weight", tiled(patch_matrix(weight)));
   else if (suits_winograd(weight.sizes(), weight.scalar_type(), stride, padding))
     layer.set("weight", winograd_order(weight));
   else layer.set("weight", pack_convolution(weight, padding, stride));
@@ -61,6 +60,7 @@ void pack(const Part& layer) {
 
 at::Tensor packed_for(const Part& layer, const at::Tensor& x) {
   at::Tensor weight = layer.tensor("weight");
+  if (is_tiled(weight)) return weight;
   const Form form = form_of(weight);
   if (form == Form::kDirect && !weight.is_mkldnn()) return weight;
   const std::vector<int64_t> kernel = layer.integers("kernel_size");
@@ -74,7 +74,6 @@ at::Tensor packed_for(const Part& layer, const at::Tensor& x) {
     switch (wanted) {
       case Form::kDirect: return pack_convolution(dense, padding, stride);
       case Form::kWinograd: return winograd_order(dense);
-      case Form::kPatches: return pack_linear(patch_matrix(dense));
     }
     return dense;
   };
@@ -85,7 +84,7 @@ at::Tensor packed_for(const Part& layer, const at::Tensor& x) {
 }
 
 at::Tensor unpacked(const at::Tensor& weight, at::IntArrayRef shape) {
-  const at::Tensor dense = weight.is_mkldnn() ? weight.to_dense() : weight;
+  const at::Tensor dense = is_tiled(weight) ? untiled(weight) : weight.is_mkldnn() ? weight.to_dense() : weight;
   if (dense.dim() == 2 && shape.size() == 4) {
     return dense.view({shape[0], shape[2], shape[3], shape[1]}).permute({0, 3, 1, 2}).contiguous();
   }

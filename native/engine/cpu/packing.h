@@ -7,8 +7,11 @@
 
 namespace animatediff::cpu {
 
-/** Replaces the weight of a Linear or Conv2d by its packed form, unless it is packed already. */
-void pack(const Part& layer);
+/**
+ * Replaces the weight of a Linear or Conv2d by its packed form, unless it is packed already. The outputs of a `gated`
+ * layer are values and behind them as many gates for `gated_gelu`, which may become a part of the layer (tiles.h).
+ */
+void pack(const Part& layer, bool gated = false);
 
 /**
  * The weight of a packed Conv2d in the form that is the faster one for x [n, in, h, w]; the layer keeps that form. A

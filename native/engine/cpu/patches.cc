@@ -7,7 +7,6 @@
 #include <cstring>
 #include <vector>
 
-#include "../kernels/kernels.h"
 #include "layers.h"
 #include "parallel.h"
 
@@ -15,8 +14,6 @@ namespace animatediff::cpu {
 namespace {
 
 constexpr int64_t kKernel = 3;
-constexpr int64_t kMostPixels = 64;
-constexpr int64_t kLeastChannels = 128;
 constexpr int64_t kPatchBytes = int64_t{32} << 20;
 
 int64_t outputs_of(int64_t size, int64_t stride) { return (size - 1) / stride + 1; }
@@ -69,16 +66,6 @@ at::Tensor patches_of(const at::Tensor& x, int64_t first, int64_t images, int64_
 }
 
 }  // namespace
-
-bool suits_patches(at::IntArrayRef shape, c10::ScalarType type, int64_t padding) {
-  static const bool tiles = has_bfloat16_tiles();
-  return tiles && type == at::kBFloat16 && shape[2] == kKernel && shape[3] == kKernel && padding == 1 &&
-         std::min(shape[0], shape[1]) >= kLeastChannels;
-}
-
-bool is_small(const at::Tensor& x, int64_t stride) {
-  return outputs_of(x.size(2), stride) * outputs_of(x.size(3), stride) <= kMostPixels;
-}
 
 at::Tensor patch_matrix(const at::Tensor& weight) {
   return weight.permute({0, 2, 3, 1}).contiguous().view({weight.size(0), -1});

@@ -51,7 +51,7 @@ void pack_weights(const torch::jit::Module& network) {
     const bool inside = dot != std::string::npos && replaced.contains(name.substr(0, dot));
     if (!inside && find_replacement(kReplacements, *module.type()) == nullptr) continue;
     replaced.insert(name);
-    if (is_layer(module) && runs_on_pixels(name)) pack(Part(module._ivalue()));
+    if (is_layer(module) && runs_on_pixels(name)) pack(Part(module._ivalue()), name.ends_with("ff.net.0.proj"));
   }
 }
 

@@ -70,10 +70,7 @@ void multiply_tiles(const Convolution3x3& layer, int64_t first, int64_t outputs,
 }
 
 // Where bfloat16 is multiplied so much faster than float32 that a quarter of the multiplications is no gain.
-bool direct_is_faster(c10::ScalarType type) {
-  static const bool tiles = has_bfloat16_tiles();
-  return tiles && type == at::kBFloat16;
-}
+bool direct_is_faster(c10::ScalarType type) { return kernel_set().multiplies_tiles && type == at::kBFloat16; }
 
 }  // namespace
 

@@ -46,23 +46,14 @@ std::vector<KernelSet> runnable_kernels() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("x86-64-v4") != 0 && __builtin_cpu_supports("avx512bf16") != 0) {
     if (__builtin_cpu_supports("amx-bf16") != 0 && may_use_tiles()) {
-      sets.push_back({"x86-64-v4 with avx512_bf16 and amx_bf16", &kernels_amx::table, true});
+      sets.push_back({"x86-64-v4 with avx512_bf16 and amx_bf16", &kernels_amx::table, true, true});
     }
-    sets.push_back({"x86-64-v4 with avx512_bf16", &kernels_avx512::table, true});
+    sets.push_back({"x86-64-v4 with avx512_bf16", &kernels_avx512::table, true, false});
   }
-  if (__builtin_cpu_supports("x86-64-v3") != 0) sets.push_back({"x86-64-v3", &kernels_avx2::table, false});
+  if (__builtin_cpu_supports("x86-64-v3") != 0) sets.push_back({"x86-64-v3", &kernels_avx2::table, false, false});
 #endif
-  sets.push_back({"baseline", &kernels_baseline::table, false});
+  sets.push_back({"baseline", &kernels_baseline::table, false, false});
   return sets;
-}
-
-bool has_bfloat16_tiles() {
-#ifdef ANIMATEDIFF_X86_KERNELS
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("amx-bf16") != 0;
-#else
-  return false;
-#endif
 }
 
 const KernelSet& kernel_set() {

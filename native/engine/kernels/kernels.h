@@ -62,6 +62,45 @@ constexpr int64_t winograd_tile_count(const Convolution3x3& layer) {
 /** Floats from one transformed tile to the next: rows of a power of two would all want the same lines of the cache. */
 constexpr int64_t winograd_stride(const Convolution3x3& layer) { return layer.inputs + 16; }
 
+/** Rows, outputs and depth of the pieces that a TiledProduct consists of. */
+inline constexpr int64_t kRowsOfTile = 16;
+inline constexpr int64_t kOutputsOfPanel = 32;
+inline constexpr int64_t kDepthOfStep = 32;
+
+/** Where a weight's element is in a tile of 32 inputs by 16 outputs: pairs of inputs for each output. */
+constexpr int64_t place_in_tile(int64_t input, int64_t output) { return input / 2 * 32 + 2 * output + input % 2; }
+
+/**
+ * y = x weight^T + bias + added in bfloat16, with sums in float32. The weight is [outputs / 32, steps, 2, 512]: tiles
+ * as `place_in_tile` says, two beside each other for 32 inputs, panel after panel. Rows of x are read step by step, 32
+ * elements at a time, from wherever `places` says: beside each other for a linear layer, pixel by pixel for a
+ * convolution.
+ */
+struct TiledProduct {
+  const void* weight;
+  int64_t outputs;
+  int64_t steps;
+  /** [steps]: elements from the start of a row to those of the step. */
+  const int64_t* places;
+  /** Elements of x from one row of a tile to the next. */
+  int64_t stride;
+  /** [outputs], float32, or null. */
+  const float* bias;
+  /** Of the shape of y, or null; may be y. */
+  const void* added;
+  /** [rows, outputs], or [rows, outputs / 2] where `gated`. */
+  void* y;
+  /** Each panel is 16 values and their 16 gates: y = values * gelu(gates), and nothing is added. */
+  bool gated = false;
+};
+
+/** Up to sixteen rows of x; all sixteen can be read, `count` are written to y from row `output` on. */
+struct RowTile {
+  const void* data;
+  int64_t output;
+  int64_t count;
+};
+
 struct Kernels {
   /**
    * Adds the sums over `rows` of x - pivot and of its square to `sums` and `squares` [channels], float64. x is
@@ -100,6 +139,11 @@ struct Kernels {
   void (*winograd_outputs)(const Convolution3x3& layer, int64_t first_tile, int64_t count, const float* tiles,
                            int64_t first_output, int64_t panels, const float* weights, float* products);
 
+  /** Bytes of scratch memory for `multiply_rows` with so many tiles. */
+  int64_t (*product_scratch)(const TiledProduct& product, int64_t tiles);
+  /** The rows of y that these tiles stand for. */
+  void (*multiply_rows)(const TiledProduct& product, const RowTile* rows, int64_t tiles, void* scratch);
+
   /** Whether no value of 16 bits has all of the `exponent` bits set, as infinity and NaN have. */
   bool (*finite_16)(const void* values, int64_t count, uint16_t exponent);
   /** The same for values of 32 bits. */
@@ -112,10 +156,9 @@ struct KernelSet {
   const Kernels* kernels;
   /** Whether the processor multiplies bfloat16 itself; without that float32 is faster. */
   bool multiplies_bfloat16;
+  /** Whether it multiplies tiles of bfloat16 (AMX), sixteen times as fast as vectors of float32. */
+  bool multiplies_tiles;
 };
-
-/** Whether the processor has AMX, which multiplies tiles of bfloat16 sixteen times as fast as vectors of float32. */
-bool has_bfloat16_tiles();
 
 /** What this processor can run, best first. */
 std::vector<KernelSet> runnable_kernels();

@@ -1,0 +1,205 @@
+// Products with a packed matrix. Where the processor has tiles (AMX), they are blocked so that a part of one panel of
+// the matrix stays in the first-level cache while rows stream past it from the second: measured in bench/NOTES.md.
+#include "matrix.h"
+
+#include <algorithm>
+
+#include "gelu.h"
+#include "product.h"
+
+namespace animatediff::ANIMATEDIFF_KERNELS {
+namespace {
+
+constexpr int64_t kRows = kRowsOfTile;
+constexpr int64_t kWidth = kOutputsOfPanel;
+constexpr int64_t kStep = kDepthOfStep;
+static_assert(kWidth == 2 * kLanes && kRows == kLanes);
+
+// Elements of a panel for one step: two tiles of 16 pairs by 16 outputs.
+constexpr int64_t kPanelStep = kStep * kWidth;
+// Steps of a panel that are multiplied with all rows before the next ones: 32 KB of the first-level cache.
+constexpr int64_t kSteps = 16;
+// Fewer steps than that are not parted.
+constexpr int64_t kMostSteps = 20;
+// Panels whose sums are kept while the depth passes in parts.
+constexpr int64_t kPanels = 10;
+// Sums of two tiles of rows with a panel.
+constexpr int64_t kSums = 2 * kRows * kWidth;
+
+int64_t parts_of(int64_t steps) { return steps <= kMostSteps ? 1 : (steps + kSteps - 1) / kSteps; }
+
+// What two tiles of rows, or one, are multiplied with: some steps of a panel.
+struct Operands {
+  const BFloat16* upper;
+  /** Null where there is one tile. */
+  const BFloat16* lower;
+  int64_t stride;
+  const int64_t* steps;
+  int64_t count;
+  const BFloat16* panel;
+};
+
+#ifdef __AMX_BF16__
+
+constexpr int64_t kAhead = 2;
+
+inline void fetch(const BFloat16* rows, int64_t stride, int64_t first, int64_t last) {
+  for (int64_t row = first; row < last; ++row) __builtin_prefetch(rows + row * stride);
+}
+
+template <bool Two>
+void add_products_of(const Operands& x, float* sums, bool onto) {
+  constexpr int64_t kPairs = 2 * kLanes * sizeof(BFloat16);
+  const auto a_bytes = static_cast<int64_t>(x.stride * sizeof(BFloat16));
+  constexpr int64_t kBytes = kWidth * sizeof(float);
+  float* const under = sums + kRows * kWidth;
+  memory_is_seen();
+  if (onto) {
+    _tile_loadd(0, sums, kBytes);
+    _tile_loadd(1, sums + kLanes, kBytes);
+    if constexpr (Two) {
+      _tile_loadd(2, under, kBytes);
+      _tile_loadd(3, under + kLanes, kBytes);
+    }
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    if constexpr (Two) {
+      _tile_zero(2);
+      _tile_zero(3);
+    }
+  }
+  const BFloat16* b = x.panel;
+  for (int64_t step = 0; step < x.count; ++step, b += kPanelStep) {
+    const int64_t at = x.steps[step];
+    const int64_t next = x.steps[std::min(step + kAhead, x.count - 1)];
+    _tile_loadd(4, x.upper + at, a_bytes);
+    fetch(x.upper + next, x.stride, 0, 8);
+    _tile_loadd(6, b, kPairs);
+    _tile_dpbf16ps(0, 4, 6);
+    fetch(x.upper + next, x.stride, 8, 16);
+    _tile_loadd(7, b + kPanelStep / 2, kPairs);
+    _tile_dpbf16ps(1, 4, 7);
+    if constexpr (Two) {
+      fetch(x.lower + next, x.stride, 0, 8);
+      _tile_loadd(5, x.lower + at, a_bytes);
+      _tile_dpbf16ps(2, 5, 6);
+      fetch(x.lower + next, x.stride, 8, 16);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_stored(0, sums, kBytes);
+  _tile_stored(1, sums + kLanes, kBytes);
+  if constexpr (Two) {
+    _tile_stored(2, under, kBytes);
+    _tile_stored(3, under + kLanes, kBytes);
+  }
+  memory_is_seen();
+}
+
+#else
+
+struct TileRegisters {
+  TileRegisters() {}
+};
+
+template <bool Two>
+void add_products_of(const Operands& x, float* sums, bool onto) {
+  constexpr int64_t kCount = Two ? 2 * kRows : kRows;
+  for (int64_t row = 0; row < kCount; ++row, sums += kWidth) {
+    const BFloat16* const a = row < kRows ? x.upper + row * x.stride : x.lower + (row - kRows) * x.stride;
+    for (int64_t half = 0; half < 2; ++half) {
+      Floats sum = onto ? load(sums + half * kLanes) : Floats{};
+      for (int64_t step = 0; step < x.count; ++step) {
+        const BFloat16* const b = x.panel + step * kPanelStep + half * kPanelStep / 2;
+        for (int64_t depth = 0; depth < kStep; ++depth) {
+          Floats lanes;
+          for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] = one(b + place_in_tile(depth, lane));
+          sum += lanes * one(a + x.steps[step] + depth);
+        }
+      }
+      store(sums + half * kLanes, sum);
+    }
+  }
+}
+
+#endif
+
+void add_products(const Operands& x, float* sums, bool onto) {
+  if (x.lower != nullptr) add_products_of<true>(x, sums, onto);
+  else add_products_of<false>(x, sums, onto);
+}
+
+// A gate's panel: 16 values and their gates.
+void finish_gated(const TiledProduct& product, const RowTile& tile, int64_t panel, const float* sums) {
+  const int64_t first = panel * kLanes;
+  const float* const bias = product.bias;
+  const Floats value_bias = bias != nullptr ? load(bias + first) : Floats{};
+  const Floats gate_bias = bias != nullptr ? load(bias + product.outputs / 2 + first) : Floats{};
+  auto* y = static_cast<BFloat16*>(product.y) + tile.output * product.outputs / 2 + first;
+  for (int64_t row = 0; row < tile.count; ++row, sums += kWidth, y += product.outputs / 2) {
+    store(y, gated(load(sums) + value_bias, load(sums + kLanes) + gate_bias));
+  }
+}
+
+// Sums of a tile plus bias and what is added, rounded once.
+void finish(const TiledProduct& product, const RowTile& tile, int64_t panel, const float* sums) {
+  if (product.gated) return finish_gated(product, tile, panel, sums);
+  const int64_t first = panel * kWidth;
+  const float* const bias = product.bias;
+  const Floats low = bias != nullptr ? load(bias + first) : Floats{};
+  const Floats high = bias != nullptr ? load(bias + first + kLanes) : Floats{};
+  for (int64_t row = 0; row < tile.count; ++row, sums += kWidth) {
+    const int64_t at = (tile.output + row) * product.outputs + first;
+    Floats left = load(sums) + low;
+    Floats right = load(sums + kLanes) + high;
+    if (product.added != nullptr) {
+      const auto* const added = static_cast<const BFloat16*>(product.added) + at;
+      left += load(added);
+      right += load(added + kLanes);
+    }
+    auto* const y = static_cast<BFloat16*>(product.y) + at;
+    store(y, left);
+    store(y + kLanes, right);
+  }
+}
+
+}  // namespace
+
+int64_t product_scratch(const TiledProduct& product, int64_t tiles) {
+  const int64_t kept = parts_of(product.steps) == 1 ? 1 : (tiles + 1) / 2 * std::min(kPanels, product.outputs / kWidth);
+  return kept * kSums * static_cast<int64_t>(sizeof(float));
+}
+
+void multiply_rows(const TiledProduct& product, const RowTile* rows, int64_t tiles, void* scratch) {
+  const TileRegisters registers;
+  auto* const sums = static_cast<float*>(scratch);
+  const int64_t parts = parts_of(product.steps);
+  const int64_t each = (product.steps + parts - 1) / parts;
+  const int64_t panels = product.outputs / kWidth;
+  const int64_t pairs = (tiles + 1) / 2;
+  for (int64_t group = 0; group < panels; group += kPanels) {
+    const int64_t last = std::min(group + kPanels, panels);
+    for (int64_t begin = 0; begin < product.steps; begin += each) {
+      const int64_t count = std::min(each, product.steps - begin);
+      for (int64_t panel = group; panel < last; ++panel) {
+        const auto* const weight =
+            static_cast<const BFloat16*>(product.weight) + (panel * product.steps + begin) * kPanelStep;
+        for (int64_t pair = 0; pair < pairs; ++pair) {
+          const RowTile& upper = rows[2 * pair];
+          const RowTile* const lower = 2 * pair + 1 < tiles ? &rows[2 * pair + 1] : nullptr;
+          float* const here = parts == 1 ? sums : sums + ((panel - group) * pairs + pair) * kSums;
+          add_products({static_cast<const BFloat16*>(upper.data),
+                        lower != nullptr ? static_cast<const BFloat16*>(lower->data) : nullptr, product.stride,
+                        product.places + begin, count, weight},
+                       here, begin > 0);
+          if (begin + count < product.steps) continue;
+          finish(product, upper, panel, here);
+          if (lower != nullptr) finish(product, *lower, panel, here + kRows * kWidth);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace animatediff::ANIMATEDIFF_KERNELS
