@@ -1,5 +1,6 @@
-// Products with a packed matrix. Where the processor has tiles (AMX), they are blocked so that a part of one panel of
-// the matrix stays in the first-level cache while rows stream past it from the second: measured in bench/NOTES.md.
+// Products with a packed matrix. Where the processor has tiles (AMX), a part of one panel and the rows that it meets
+// stay in the second-level cache, and what the next step loads is fetched into the first: bench/NOTES.md has
+// measurements.
 #include "matrix.h"
 
 #include <algorithm>
@@ -17,10 +18,10 @@ static_assert(kWidth == 2 * kLanes && kRows == kLanes);
 
 // Elements of a panel for one step: two tiles of 16 pairs by 16 outputs.
 constexpr int64_t kPanelStep = kStep * kWidth;
-// Steps of a panel that are multiplied with all rows before the next ones: 32 KB of the first-level cache.
-constexpr int64_t kSteps = 16;
+// Steps of a panel that are multiplied with all rows before the next ones: 64 KB.
+constexpr int64_t kSteps = 32;
 // Fewer steps than that are not parted.
-constexpr int64_t kMostSteps = 20;
+constexpr int64_t kMostSteps = 40;
 // Panels whose sums are kept while the depth passes in parts.
 constexpr int64_t kPanels = 10;
 // Sums of two tiles of rows with a panel.
@@ -41,10 +42,11 @@ struct Operands {
 
 #ifdef __AMX_BF16__
 
-constexpr int64_t kAhead = 2;
-
-inline void fetch(const BFloat16* rows, int64_t stride, int64_t first, int64_t last) {
-  for (int64_t row = first; row < last; ++row) __builtin_prefetch(rows + row * stride);
+// Fetches rows of a tile, each a line of the first-level cache.
+template <int64_t First, int64_t Last>
+void fetch(const BFloat16* rows, int64_t stride) {
+#pragma GCC unroll 8
+  for (int64_t row = First; row < Last; ++row) __builtin_prefetch(rows + row * stride);
 }
 
 template <bool Two>
@@ -72,19 +74,27 @@ void add_products_of(const Operands& x, float* sums, bool onto) {
   const BFloat16* b = x.panel;
   for (int64_t step = 0; step < x.count; ++step, b += kPanelStep) {
     const int64_t at = x.steps[step];
-    const int64_t next = x.steps[std::min(step + kAhead, x.count - 1)];
+    // The order matters: what is fetched for the next step lies evenly between loads and products of this one.
+    const int64_t next = x.steps[std::min(step + 1, x.count - 1)];
+    const BFloat16* const next_b = b + kPanelStep;
     _tile_loadd(4, x.upper + at, a_bytes);
-    fetch(x.upper + next, x.stride, 0, 8);
+    fetch<0, 8>(x.upper + next, x.stride);
     _tile_loadd(6, b, kPairs);
+    fetch<0, 8>(next_b, kWidth);
     _tile_dpbf16ps(0, 4, 6);
-    fetch(x.upper + next, x.stride, 8, 16);
+    fetch<8, 16>(x.upper + next, x.stride);
+    fetch<8, 16>(next_b, kWidth);
     _tile_loadd(7, b + kPanelStep / 2, kPairs);
+    fetch<16, 24>(next_b, kWidth);
     _tile_dpbf16ps(1, 4, 7);
     if constexpr (Two) {
-      fetch(x.lower + next, x.stride, 0, 8);
+      fetch<0, 8>(x.lower + next, x.stride);
       _tile_loadd(5, x.lower + at, a_bytes);
+    }
+    fetch<24, 32>(next_b, kWidth);
+    if constexpr (Two) {
       _tile_dpbf16ps(2, 5, 6);
-      fetch(x.lower + next, x.stride, 8, 16);
+      fetch<8, 16>(x.lower + next, x.stride);
       _tile_dpbf16ps(3, 5, 7);
     }
   }
