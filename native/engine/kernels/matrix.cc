@@ -140,6 +140,14 @@ void add_products(const Operands& x, float* sums, bool onto) {
   else add_products_of<false>(x, sums, onto);
 }
 
+// Fetches what `finish` writes, so that the products hide the wait for it.
+void fetch_outputs(const TiledProduct& product, const RowTile& tile, int64_t panel) {
+  const int64_t width = product.gated ? product.outputs / 2 : product.outputs;
+  const int64_t first = panel * (product.gated ? kLanes : kWidth);
+  const auto* const y = static_cast<const BFloat16*>(product.y) + first;
+  for (int64_t row = tile.output; row < tile.output + tile.count; ++row) __builtin_prefetch(y + row * width, 1);
+}
+
 // A gate's panel: 16 values and their gates.
 void finish_gated(const TiledProduct& product, const RowTile& tile, int64_t panel, const float* sums) {
   const int64_t first = panel * kLanes;
@@ -174,6 +182,19 @@ void finish(const TiledProduct& product, const RowTile& tile, int64_t panel, con
   }
 }
 
+// Adds some steps of a panel to the sums of a tile of rows, or of two; writes y behind the last step.
+void multiply_tiles_with_panel(const TiledProduct& product, const RowTile* rows, int64_t tiles, int64_t panel,
+                               int64_t begin, int64_t count, float* sums) {
+  const bool last = begin + count == product.steps;
+  for (int64_t tile = 0; last && tile < tiles; ++tile) fetch_outputs(product, rows[tile], panel);
+  add_products(
+      {static_cast<const BFloat16*>(rows[0].data), tiles > 1 ? static_cast<const BFloat16*>(rows[1].data) : nullptr,
+       product.stride, product.places + begin, count,
+       static_cast<const BFloat16*>(product.weight) + (panel * product.steps + begin) * kPanelStep},
+      sums, begin > 0);
+  for (int64_t tile = 0; last && tile < tiles; ++tile) finish(product, rows[tile], panel, sums + tile * kRows * kWidth);
+}
+
 }  // namespace
 
 int64_t product_scratch(const TiledProduct& product, int64_t tiles) {
@@ -193,19 +214,10 @@ void multiply_rows(const TiledProduct& product, const RowTile* rows, int64_t til
     for (int64_t begin = 0; begin < product.steps; begin += each) {
       const int64_t count = std::min(each, product.steps - begin);
       for (int64_t panel = group; panel < last; ++panel) {
-        const auto* const weight =
-            static_cast<const BFloat16*>(product.weight) + (panel * product.steps + begin) * kPanelStep;
-        for (int64_t pair = 0; pair < pairs; ++pair) {
-          const RowTile& upper = rows[2 * pair];
-          const RowTile* const lower = 2 * pair + 1 < tiles ? &rows[2 * pair + 1] : nullptr;
-          float* const here = parts == 1 ? sums : sums + ((panel - group) * pairs + pair) * kSums;
-          add_products({static_cast<const BFloat16*>(upper.data),
-                        lower != nullptr ? static_cast<const BFloat16*>(lower->data) : nullptr, product.stride,
-                        product.places + begin, count, weight},
-                       here, begin > 0);
-          if (begin + count < product.steps) continue;
-          finish(product, upper, panel, here);
-          if (lower != nullptr) finish(product, *lower, panel, here + kRows * kWidth);
+        for (int64_t tile = 0; tile < tiles; tile += 2) {
+          const int64_t kept = parts == 1 ? 0 : (panel - group) * pairs + tile / 2;
+          multiply_tiles_with_panel(product, rows + tile, std::min<int64_t>(2, tiles - tile), panel, begin, count,
+                                    sums + kept * kSums);
         }
       }
     }
