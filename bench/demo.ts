@@ -20,6 +20,7 @@ async function demoJob(threads: number, gif: string) {
     seed: String(first(config.seed)),
     ...{ frames: config.frames, size: config.width, steps: config.steps, fps: config.fps },
     guidanceScale: config.guidanceScale,
+    scheduler: config.scheduler,
     ...{ dtype: 'float32', compat: 'original', threads, gif },
   };
 }

@@ -14,8 +14,19 @@ sys.path[:0] = [str(ROOT / "scripts" / name) for name in ("reference", "full-che
 
 import diffusers  # noqa: E402
 import torch  # noqa: E402
+from diffusers import DPMSolverMultistepScheduler  # noqa: E402
 from diffusers.utils import export_to_gif  # noqa: E402
 from diffusers_pipeline import load_pipeline, write_configs  # noqa: E402
+
+
+def use_scheduler(pipeline, name: str) -> None:
+    """The scheduler of configs/demo.yaml in place of the DDIM that the pipeline was loaded with."""
+    if name == "dpm++_2m":
+        pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
+            pipeline.scheduler.config, algorithm_type="dpmsolver++", solver_order=2
+        )
+    elif name != "ddim":
+        raise ValueError(f"Expected ddim or dpm++_2m as scheduler of the demo model, got {name}.")
 
 
 def main() -> None:
@@ -26,6 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_configs(Path(folder), job["family"])
         pipeline = load_pipeline(job, Path(folder))
+    use_scheduler(pipeline, job["scheduler"])
     output = pipeline(
         prompt=job["prompt"],
         num_frames=job["frames"],

@@ -260,6 +260,74 @@ void winograd_is_a_convolution(const Kernels& kernels, Element type, bool with_b
   }
 }
 
+// Two tiles of rows and one, the last of them in part; a depth in one part and in two; places in any order.
+void packed_products_are_products(const Kernels& kernels, int64_t steps, bool gated) {
+  const int64_t inputs = steps * animatediff::kDepthOfStep;
+  const int64_t outputs = 3 * animatediff::kOutputsOfPanel;
+  const int64_t rows = 45;
+  const Values x(Element::kBFloat16, static_cast<size_t>(48 * inputs), 31);
+  const Values weight(Element::kBFloat16, static_cast<size_t>(outputs * inputs), 32, 0.05F);
+  const Values bias(Element::kFloat32, static_cast<size_t>(outputs), 33);
+  const Values added(Element::kBFloat16, static_cast<size_t>(rows * outputs), 34);
+  Values packed(Element::kBFloat16, static_cast<size_t>(outputs * inputs), 35);
+  Values y(Element::kBFloat16, static_cast<size_t>(rows * outputs), 36);
+  // Steps are read from the last to the first.
+  std::vector<int64_t> places;
+  for (int64_t step = 0; step < steps; ++step) places.push_back((steps - 1 - step) * animatediff::kDepthOfStep);
+  // A panel has outputs beside each other, or values and gates that are half of all outputs apart.
+  const auto output_of = [&](int64_t panel, int64_t tile, int64_t lane) {
+    return gated ? tile * outputs / 2 + panel * 16 + lane : panel * 32 + tile * 16 + lane;
+  };
+  for (int64_t output = 0; output < outputs; ++output) {
+    for (int64_t input = 0; input < inputs; ++input) {
+      const int64_t panel = output / 32;
+      const int64_t tile = output / 16 % 2;
+      const int64_t step = input / 32;
+      const int64_t at =
+          ((panel * steps + step) * 2 + tile) * 512 + animatediff::place_in_tile(input % 32, output % 16);
+      const int64_t from =
+          output_of(panel, tile, output % 16) * inputs + places[static_cast<size_t>(step)] + input % 32;
+      std::memcpy(packed.at(static_cast<size_t>(at)), weight.at(static_cast<size_t>(from)), 2);
+    }
+  }
+  const animatediff::TiledProduct product{packed.at(0),
+                                          outputs,
+                                          steps,
+                                          places.data(),
+                                          inputs,
+                                          std::bit_cast<const float*>(bias.at(0)),
+                                          gated ? nullptr : added.at(0),
+                                          y.at(0),
+                                          gated};
+  std::vector<animatediff::RowTile> tiles;
+  for (int64_t row = 0; row < rows; row += 16) {
+    tiles.push_back({x.at(static_cast<size_t>(row * inputs)), row, std::min<int64_t>(16, rows - row)});
+  }
+  std::vector<float> scratch(static_cast<size_t>(kernels.product_scratch(product, 3)) / sizeof(float));
+  kernels.multiply_rows(product, tiles.data(), 3, scratch.data());
+  const auto sum = [&](int64_t row, int64_t output) {
+    double result = bias[static_cast<size_t>(output)];
+    for (int64_t input = 0; input < inputs; ++input) {
+      result += x[static_cast<size_t>(row * inputs + input)] * weight[static_cast<size_t>(output * inputs + input)];
+    }
+    return result;
+  };
+  const int64_t written = gated ? outputs / 2 : outputs;
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t output = 0; output < written; ++output) {
+      const auto at = static_cast<size_t>(row * written + output);
+      double expected = sum(row, output);
+      if (gated) {
+        const double gate = sum(row, written + output);
+        expected *= gate * 0.5 * (std::erf(gate / std::sqrt(2.0)) + 1);
+      } else {
+        expected += added[at];
+      }
+      EXPECT_NEAR(y[at], expected, y.tolerance(expected) + 1e-4);
+    }
+  }
+}
+
 // One bad value at any place, also behind the last whole register.
 void infinity_and_nan_are_found(const Kernels& kernels) {
   for (const size_t count : {1, 15, 32, 33, 100}) {
@@ -286,6 +354,9 @@ int main() {
   for (const auto& set : animatediff::runnable_kernels()) {
     std::printf("%s\n", set.instruction_set);
     infinity_and_nan_are_found(*set.kernels);
+    for (const int64_t steps : {1, 7, 45}) {
+      for (const bool gated : {false, true}) packed_products_are_products(*set.kernels, steps, gated);
+    }
     for (const Element type : {Element::kFloat32, Element::kBFloat16}) {
       sums_around_a_pivot_are_exact(*set.kernels, type);
       rows_are_scaled_with_and_without_silu(*set.kernels, type);
