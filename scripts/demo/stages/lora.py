@@ -5,8 +5,9 @@ from ..lora import adapt, adapted, begin, spatial_targets
 from ..store import latent_store
 from ..training import Run, train
 from ..weights import save_tensors, weights_path
-from .denoising import denoising_loss, sampling_sheet
+from .denoising import sampling_sheet
 from .still import trained_base
+from .styles import style_loss
 from .vae import trained_vae
 
 LORA_START = "lora-start"
@@ -21,6 +22,6 @@ def train_lora(run: Run) -> None:
     model = trained_base(run).requires_grad_(False)
     adapt(model.unet, spatial_targets(model.unet), recipe.lora_rank, recipe.seed)
     begin(model.unet, weights_path(run.folder, LORA_START))
-    loss = denoising_loss(run, model, store, stage.batch)
+    loss = style_loss(run, model, trained_base(run), source, store, stage.batch)
     if train(run, "lora", stage, model, loss, sampling_sheet(run, model, vae, frames=1)):
         save_tensors(weights_path(run.folder, "lora"), adapted(model.unet))
