@@ -45,7 +45,7 @@ class Features:
 
 
 def other_motions(source: Source) -> Tensor:
-    """Token ids [scenes, 2, 77]: each scene's caption, and the same with another motion, the next one or up to six further."""
+    """Token ids [scenes, 2, 77]: each scene's caption, and the same one with another motion."""
     names = list(MOTIONS)
     captions: list[str] = []
     for index in range(source.scenes):
