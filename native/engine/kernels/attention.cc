@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 
@@ -29,6 +30,17 @@ constexpr int64_t kBlock = 1024;
 // Keys that one tile of outputs runs over before its sums go back to memory.
 constexpr int64_t kKeysAtOnce = 512;
 
+// As many elements as lie beside each other on the packed side move at once, where both sides are of one type.
+template <typename P, typename T>
+void pack_key(const T* row, int64_t width, int64_t lane, typename P::Value* panel) {
+  int64_t d = 0;
+  if constexpr (std::is_same_v<T, typename P::Value>) {
+    for (; d + P::kDepth <= width; d += P::kDepth)
+      std::memcpy(panel + P::place(d, lane), row + d, P::kDepth * sizeof(T));
+  }
+  for (; d < width; ++d) panel[P::place(d, lane)] = P::value(row[d]);
+}
+
 // Keys become lanes: panels of sixteen keys by the elements of the head, 0 outside of both.
 template <typename P, typename T>
 void pack_keys_of(HeadRows<const void*> keys, int64_t width, void* packed) {
@@ -38,11 +50,21 @@ void pack_keys_of(HeadRows<const void*> keys, int64_t width, void* packed) {
     const int64_t count = std::min(kLanes, keys.count - first);
     if (count < kLanes || width < depth) std::fill_n(panel, depth * kLanes, P::value(0.0F));
     for (int64_t lane = 0; lane < count; ++lane) {
-      const T* const row = static_cast<const T*>(keys.data) + (first + lane) * keys.stride;
-      for (int64_t d = 0; d < width; ++d) panel[P::place(d, lane)] = P::value(row[d]);
+      pack_key<P>(static_cast<const T*>(keys.data) + (first + lane) * keys.stride, width, lane, panel);
     }
   }
 }
+
+#ifdef __AVX512BF16__
+// Sixteen lanes of two keys, or of one and zeros, as pairs.
+void pack_two_values(const BFloat16* first, const BFloat16* second, int64_t lanes, BFloat16* target) {
+  const Words low = std::bit_cast<Words>(lanes < kLanes ? load_some(first, lanes) : load(first)) >> 16;
+  Words high{};
+  if (second != nullptr) high = std::bit_cast<Words>(lanes < kLanes ? load_some(second, lanes) : load(second));
+  const Words pairs = low | high;
+  std::memcpy(target, &pairs, sizeof(pairs));
+}
+#endif
 
 // The elements of the head become lanes. The depth of this product are the keys, padded as the first one's lanes are.
 template <typename P, typename T>
@@ -52,7 +74,17 @@ void pack_values_of(HeadRows<const void*> values, int64_t width, void* packed) {
   for (int64_t first = 0; first < width; first += kLanes, panel += depth * kLanes) {
     const int64_t lanes = std::min(kLanes, width - first);
     if (values.count < depth || lanes < kLanes) std::fill_n(panel, depth * kLanes, P::value(0.0F));
-    for (int64_t key = 0; key < values.count; ++key) {
+    int64_t key = 0;
+#ifdef __AVX512BF16__
+    if constexpr (std::is_same_v<P, HalfProducts>) {
+      for (; key < values.count; key += 2) {
+        const T* const row = static_cast<const T*>(values.data) + key * values.stride + first;
+        const T* const next = key + 1 < values.count ? row + values.stride : nullptr;
+        pack_two_values(row, next, lanes, panel + P::place(key, 0));
+      }
+    }
+#endif
+    for (; key < values.count; ++key) {
       const T* const row = static_cast<const T*>(values.data) + key * values.stride + first;
       typename P::Value* const target = panel + P::place(key, 0);
       for (int64_t lane = 0; lane < lanes; ++lane) target[lane * P::kDepth] = P::value(row[lane]);
@@ -130,7 +162,13 @@ struct Scratch {
 template <typename P, typename T>
 void copy_query(const T* row, int64_t width, int64_t depth, typename P::Value* target) {
   int64_t d = 0;
-  for (; d + kLanes <= width; d += kLanes) P::put(target + d, load(row + d));
+  if constexpr (std::is_same_v<T, typename P::Value>) {
+    // Heads are eights wide; a call of memcpy for each row would take as long as the copy.
+    constexpr int64_t kAtOnce = 8;
+    for (; d + kAtOnce <= width; d += kAtOnce) std::memcpy(target + d, row + d, kAtOnce * sizeof(T));
+  } else {
+    for (; d + kLanes <= width; d += kLanes) P::put(target + d, load(row + d));
+  }
   for (; d < depth; ++d) target[d] = d < width ? P::value(row[d]) : P::value(0.0F);
 }
 
