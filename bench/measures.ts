@@ -17,7 +17,7 @@ export interface MeasureFacts {
 
 export const MEASURES = {
   unet: { title: 'one UNet call (guidance batch)', unit: 'seconds', part: 'unet', from: 'unet' },
-  step: { title: 'one guided step within a clip', unit: 'seconds', part: 'unet', from: 'clip' },
+  step: { title: 'one guided step within a clip', unit: 'seconds', part: 'step', from: 'clip' },
   decode: { title: 'VAE decode, all frames', unit: 'seconds', part: 'vae', from: 'clip' },
   clip: { title: 'end to end, prompt to frames', unit: 'seconds', part: 'end-to-end', from: 'clip' },
   firstFrame: { title: 'time to first frame', unit: 'seconds', part: 'first-frame', from: 'clip' },
