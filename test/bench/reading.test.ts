@@ -29,7 +29,7 @@ describe('flags of the benchmark', () => {
   });
 
   it('refuse what they do not know, and say what there is', () => {
-    assert.throws(() => readFlags(['--only', 'unet,vea']), /unet, vae, end-to-end.*'vea'/);
+    assert.throws(() => readFlags(['--only', 'unet,vea']), /unet, step, vae, end-to-end.*'vea'/);
     assert.throws(() => readFlags(['--rounds', '0']), /positive integers for --rounds/);
     assert.throws(() => readFlags(['--device', 'tpu']), /cpu, cuda/);
   });

@@ -13,7 +13,7 @@ const MEASURED =
 it('measures this package alone and says why', () => {
   const folder = temporaryFolder();
   const out = path.join(folder, 'result.json');
-  const parts = 'unet,vae,end-to-end,first-frame,event-loop,unguided,lora,load,cold-start,memory';
+  const parts = 'unet,step,vae,end-to-end,first-frame,event-loop,unguided,lora,load,cold-start,memory';
   const flags = {
     ...{ family: 'tiny', size: 64, frames: 2, steps: 2, dtype: 'float32', threads: 1 },
     ...{ only: parts, against: 'diffusers', python: path.join(folder, 'no-python') },
