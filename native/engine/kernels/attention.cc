@@ -163,7 +163,7 @@ template <typename P, typename T>
 void copy_query(const T* row, int64_t width, int64_t depth, typename P::Value* target) {
   int64_t d = 0;
   if constexpr (std::is_same_v<T, typename P::Value>) {
-    // Heads are eights wide; a call of memcpy for each row would take as long as the copy.
+    // Heads are mostly a multiple of eight wide: moves of a known size need no call.
     constexpr int64_t kAtOnce = 8;
     for (; d + kAtOnce <= width; d += kAtOnce) std::memcpy(target + d, row + d, kAtOnce * sizeof(T));
   } else {
