@@ -6,67 +6,18 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <random>
 #include <vector>
 
 #include "check.h"
+#include "values.h"
 
 using animatediff::Element;
 using animatediff::HeadRows;
 using animatediff::Kernels;
+using check::floats;
+using check::Values;
 
 namespace {
-
-// A tensor of either element type, with its values as the type holds them.
-class Values {
- public:
-  Values(Element type, size_t count, unsigned seed, float scale = 1) : type_(type), bytes_(count * width()) {
-    std::mt19937 generator(seed);
-    std::normal_distribution<float> normal;
-    for (size_t i = 0; i < count; ++i) put(i, normal(generator) * scale);
-  }
-
-  [[nodiscard]] double operator[](size_t i) const {
-    if (type_ == Element::kFloat32) return read<float>(i);
-    return std::bit_cast<float>(static_cast<uint32_t>(read<uint16_t>(i)) << 16);
-  }
-
-  [[nodiscard]] const char* at(size_t i) const { return bytes_.data() + i * width(); }
-  [[nodiscard]] char* at(size_t i) { return bytes_.data() + i * width(); }
-
-  // Half a unit in the last place of a value of this size, and float32's own error.
-  [[nodiscard]] double tolerance(double value) const {
-    return (type_ == Element::kFloat32 ? 0 : 1.0 / 256 * std::abs(value)) + 3e-6 * (1 + std::abs(value));
-  }
-
- private:
-  [[nodiscard]] size_t width() const { return type_ == Element::kFloat32 ? 4 : 2; }
-
-  void put(size_t i, float value) {
-    // Truncated: which of two neighbours stands there does not matter.
-    const auto bits = std::bit_cast<uint32_t>(value);
-    const auto half = static_cast<uint16_t>(bits >> 16);
-    std::memcpy(at(i), type_ == Element::kFloat32 ? static_cast<const void*>(&bits) : &half, width());
-  }
-
-  template <typename T>
-  [[nodiscard]] T read(size_t i) const {
-    T value;
-    std::memcpy(&value, at(i), sizeof(value));
-    return value;
-  }
-
-  Element type_;
-  std::vector<char> bytes_;
-};
-
-std::vector<float> floats(size_t count, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(count);
-  for (float& value : values) value = normal(generator);
-  return values;
-}
 
 void sums_around_a_pivot_are_exact(const Kernels& kernels, Element type) {
   for (const size_t channels : {1, 15, 16, 37, 64}) {
@@ -196,70 +147,6 @@ void attention_is_softmax_over_the_keys(const Kernels& kernels, Element type) {
   for (const int64_t keys : {1024, 1025, 2600}) heads_attend(kernels, type, 31, keys, 40);
 }
 
-// The pixel [y, x] of one output, by the definition; zeros lie around the picture.
-double convolved(const Values& x, const Values& weight, const animatediff::Convolution3x3& layer, int64_t image,
-                 int64_t row, int64_t column, int64_t output) {
-  double total = 0;
-  for (int64_t dy = 0; dy < 3; ++dy) {
-    for (int64_t dx = 0; dx < 3; ++dx) {
-      const int64_t y = row + dy - 1;
-      const int64_t at = column + dx - 1;
-      if (y < 0 || y >= layer.height || at < 0 || at >= layer.width) continue;
-      const int64_t pixel = (image * layer.height + y) * layer.width + at;
-      for (int64_t c = 0; c < layer.inputs; ++c) {
-        total += x[pixel * layer.inputs + c] * weight[((c * 3 + dy) * 3 + dx) * layer.outputs + output];
-      }
-    }
-  }
-  return total;
-}
-
-// Sizes that tiles do not divide; blocks that the rows of a product do not.
-void winograd_is_a_convolution(const Kernels& kernels, Element type, bool with_bias, bool with_added) {
-  animatediff::Convolution3x3 layer{type, nullptr, nullptr, nullptr, nullptr, nullptr, 2, 9, 6, 48, 64};
-  const int64_t pixels = layer.images * layer.height * layer.width;
-  const Values x(type, static_cast<size_t>(pixels * layer.inputs), 21);
-  const Values weight(type, static_cast<size_t>(layer.inputs * 9 * layer.outputs), 22, 0.05F);
-  const Values added(type, static_cast<size_t>(pixels * layer.outputs), 23);
-  const std::vector<float> bias = floats(static_cast<size_t>(layer.outputs), 24);
-  Values y(type, static_cast<size_t>(pixels * layer.outputs), 25);
-  layer.x = x.at(0);
-  layer.weight = weight.at(0);
-  layer.y = y.at(0);
-  if (with_bias) layer.bias = bias.data();
-  if (with_added) layer.added = added.at(0);
-
-  const int64_t tiles = animatediff::winograd_tile_count(layer);
-  EXPECT(tiles == 12);
-  const int64_t block = 5;
-  const int64_t panels = layer.outputs / animatediff::kWinogradOutputs;
-  const int64_t panel = animatediff::kWinogradPlaces * layer.inputs * animatediff::kWinogradOutputs;
-  std::vector<float> weights(static_cast<size_t>(panels * panel));
-  std::vector<float> transformed(
-      static_cast<size_t>(animatediff::kWinogradPlaces * block * animatediff::winograd_stride(layer)));
-  std::vector<float> products(static_cast<size_t>(animatediff::kWinogradPlaces * block * layer.outputs));
-  for (int64_t i = 0; i < panels; ++i) {
-    kernels.winograd_weights(layer, i * animatediff::kWinogradOutputs, weights.data() + i * panel);
-  }
-  for (int64_t tile = 0; tile < tiles; tile += block) {
-    const int64_t count = std::min(block, tiles - tile);
-    kernels.winograd_tiles(layer, tile, count, transformed.data());
-    kernels.winograd_outputs(layer, tile, count, transformed.data(), 0, panels, weights.data(), products.data());
-  }
-  for (int64_t pixel = 0; pixel < pixels; ++pixel) {
-    const int64_t row = pixel / layer.width % layer.height;
-    for (int64_t output = 0; output < layer.outputs; output += 7) {
-      const auto at = static_cast<size_t>(pixel * layer.outputs + output);
-      double expected =
-          convolved(x, weight, layer, pixel / layer.width / layer.height, row, pixel % layer.width, output);
-      if (with_bias) expected += bias[static_cast<size_t>(output)];
-      if (with_added) expected += added[at];
-      // Sums of the transform are some ten times as large as the result.
-      EXPECT_NEAR(y[at], expected, y.tolerance(expected) + 2e-5);
-    }
-  }
-}
-
 // Two tiles of rows and one, the last of them in part; a depth in one part and in two; places in any order.
 void packed_products_are_products(const Kernels& kernels, int64_t steps, bool gated) {
   const int64_t inputs = steps * animatediff::kDepthOfStep;
@@ -363,9 +250,6 @@ int main() {
       layer_norm_normalises_each_row(*set.kernels, type);
       the_gate_is_the_exact_gelu(*set.kernels, type);
       attention_is_softmax_over_the_keys(*set.kernels, type);
-      for (const bool bias : {false, true}) {
-        for (const bool added : {false, true}) winograd_is_a_convolution(*set.kernels, type, bias, added);
-      }
     }
   }
   return check::finish("kernels");

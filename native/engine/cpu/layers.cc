@@ -17,6 +17,7 @@
 #include "packing.h"
 #include "parallel.h"
 #include "patches.h"
+#include "tiled_winograd.h"
 #include "tiles.h"
 #include "winograd.h"
 
@@ -191,6 +192,7 @@ at::Tensor convolution(const at::Tensor& x, const Part& layer, const at::Tensor&
   const int64_t padding = layer.integers("padding").front();
   if (has_winograd_order(weight)) return winograd_convolution(x, weight, bias, added);
   if (is_tiled(weight)) {
+    if (stride == 1 && patches_pay(x, weight)) return tiled_winograd(x, weight, bias, added);
     return has_rows_of_tiles(x, stride) ? tiled_convolution(x, weight, bias, stride, added)
                                         : patch_convolution(x, weight, bias, stride, added);
   }

@@ -101,6 +101,49 @@ struct RowTile {
   int64_t count;
 };
 
+/**
+ * The same convolution as Convolution3x3 in bfloat16 with a packed weight as in TiledProduct: the nine pixels under the
+ * kernel row by row are its steps, so [outputs / 32, 9, inputs / 32, 2, 512]. `inputs` and `outputs` divide by 32.
+ */
+struct TiledConvolution {
+  const void* x;
+  const void* weight;
+  /** [inputs / 32]: 0, 32, 64 and so on. */
+  const int64_t* places;
+  /** [outputs], float32, or null. */
+  const float* bias;
+  /** Added to the output, in its shape, or null. May be `y` itself. */
+  const void* added;
+  void* y;
+  int64_t images;
+  int64_t height;
+  int64_t width;
+  int64_t inputs;
+  int64_t outputs;
+};
+
+/** Numbers that a patch of 4x4 pixels, or a 3x3 kernel, becomes. */
+inline constexpr int64_t kPatchPlaces = 16;
+
+/** Patches, each for 2x2 pixels of the output, that cover all pictures; those at the edges only in part. */
+constexpr int64_t patch_count(const TiledConvolution& layer) {
+  return layer.images * ((layer.height + 1) / 2) * ((layer.width + 1) / 2);
+}
+
+/** Elements from one transformed patch to the next: rows of a power of two would all want the same lines of the cache.
+ */
+constexpr int64_t patch_stride(const TiledConvolution& layer) { return layer.inputs + kDepthOfStep; }
+
+/** Rows that `count` transformed patches take: whole tiles. */
+constexpr int64_t patch_rows(int64_t count) { return (count + kRowsOfTile - 1) / kRowsOfTile * kRowsOfTile; }
+
+/** `count` patches from number `first`: [16, patch_rows, patch_stride]. */
+struct Patches {
+  const void* transformed;
+  int64_t first;
+  int64_t count;
+};
+
 struct Kernels {
   /**
    * Adds the sums over `rows` of x - pivot and of its square to `sums` and `squares` [channels], float64. x is
@@ -143,6 +186,16 @@ struct Kernels {
   int64_t (*product_scratch)(const TiledProduct& product, int64_t tiles);
   /** The rows of y that these tiles stand for. */
   void (*multiply_rows)(const TiledProduct& product, const RowTile* rows, int64_t tiles, void* scratch);
+
+  /** Transformed weights of one panel of 32 outputs: [16, inputs / 32, 2, 512]. */
+  void (*patch_weights)(const TiledConvolution& layer, int64_t panel, void* transformed);
+  /** Transformed pixels of `count` patches, as Patches has them. */
+  void (*patch_pixels)(const TiledConvolution& layer, int64_t first, int64_t count, void* transformed);
+  /** Bytes of scratch memory for `patch_outputs` with so many patches and panels. */
+  int64_t (*patch_scratch)(int64_t count, int64_t panels);
+  /** Writes the outputs of some panels for these patches; `weights` are those of the first panel and the next ones. */
+  void (*patch_outputs)(const TiledConvolution& layer, const Patches& patches, int64_t first_panel, int64_t panels,
+                        const void* weights, void* scratch);
 
   /** Whether no value of 16 bits has all of the `exponent` bits set, as infinity and NaN have. */
   bool (*finite_16)(const void* values, int64_t count, uint16_t exponent);

@@ -128,10 +128,6 @@ void add_products_of(const Operands& x, float* sums, bool onto) {
 
 #else
 
-struct TileRegisters {
-  TileRegisters() {}
-};
-
 template <bool Two>
 void add_products_of(const Operands& x, float* sums, bool onto) {
   constexpr int64_t kCount = Two ? 2 * kRows : kRows;
@@ -240,6 +236,16 @@ void multiply_rows(const TiledProduct& product, const RowTile* rows, int64_t til
         }
       }
     }
+  }
+}
+
+void multiply_with_panel(const BFloat16* x, int64_t rows, int64_t stride, const BFloat16* panel, const int64_t* places,
+                         int64_t steps, float* sums) {
+  for (int64_t row = 0; row < rows; row += 2 * kRows, x += 2 * kRows * stride, sums += kSums) {
+    const bool two = row + kRows < rows;
+    // Products hide the wait for the lines that sums are written to.
+    for (int64_t line = 0; line < (two ? kSums : kSums / 2); line += kLanes) __builtin_prefetch(sums + line, 1);
+    add_products({x, two ? x + kRows * stride : nullptr, stride, places, steps, panel}, sums, false);
   }
 }
 

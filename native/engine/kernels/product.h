@@ -238,6 +238,10 @@ inline void multiply<Tiles>(int64_t rows, int64_t panels, int64_t depth, const B
                     c + whole_rows * c_stride, c_stride, onto);
   }
 }
+#else
+struct TileRegisters {
+  TileRegisters() {}
+};
 #endif
 
 }  // namespace animatediff::ANIMATEDIFF_KERNELS
