@@ -202,6 +202,8 @@ void patches_of_tiles_are_convolutions() {
     const at::Tensor y = cpu::tiled_winograd(x, packed, bias, {});
     EXPECT(y.is_contiguous(at::MemoryFormat::ChannelsLast));
     EXPECT_NEAR(error(y, expected), 0, 2 * tolerance(at::kBFloat16, expected));
+    // One rounding of the output is 1.7e-3 at most; bench/NOTES.md expects 2.6 times that of these.
+    EXPECT((wide(y) - expected).norm().item<double>() < 4.5e-3 * expected.norm().item<double>());
     const at::Tensor added = picture(shape.images, shape.outputs, y.size(2), y.size(3), at::kBFloat16);
     EXPECT_NEAR(error(cpu::tiled_winograd(x, packed, bias, added), expected + wide(added)), 0,
                 3 * tolerance(at::kBFloat16, expected));

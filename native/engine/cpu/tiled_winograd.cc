@@ -17,7 +17,7 @@ constexpr int64_t kTaps = 9;
 // Bytes of transformed weights that are held at once.
 constexpr int64_t kWeightBytes = int64_t{32} << 20;
 // Patches that one thread transforms and multiplies at once, and panels that it multiplies them with one after the
-// other: sums of both fill half of the second-level cache. bench/NOTES.md has the measurements of all these.
+// other: sums of both fill some half of a second-level cache of 2 MB. bench/NOTES.md has the measurements of all these.
 constexpr int64_t kMostPatches = 96;
 constexpr int64_t kPanels = 6;
 // Narrower layers gain little, and fewer patches do not outweigh the transform of the weights.

@@ -7,7 +7,7 @@
 
 namespace animatediff::cpu {
 
-/** Whether x [n, in, h, w] has enough pixels for the transformed weights to pay, at stride 1. */
+/** Whether the layer has enough channels, and x [n, in, h, w] enough pixels, for the transforms to pay, at stride 1. */
 bool patches_pay(const at::Tensor& x, const at::Tensor& weight);
 
 /**

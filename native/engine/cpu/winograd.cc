@@ -69,14 +69,15 @@ void multiply_tiles(const Convolution3x3& layer, int64_t first, int64_t outputs,
   });
 }
 
-// Where bfloat16 is multiplied so much faster than float32 that a quarter of the multiplications is no gain.
-bool direct_is_faster(c10::ScalarType type) { return kernel_set().multiplies_tiles && type == at::kBFloat16; }
+// Where bfloat16 is multiplied so much faster than float32 that a quarter of the multiplications is no gain;
+// tiled_winograd.h has what gains there.
+bool tiles_are_faster(c10::ScalarType type) { return kernel_set().multiplies_tiles && type == at::kBFloat16; }
 
 }  // namespace
 
 bool suits_winograd(at::IntArrayRef shape, c10::ScalarType type, int64_t stride, int64_t padding) {
   return shape[2] == 3 && shape[3] == 3 && stride == 1 && padding == 1 && shape[1] % 16 == 0 &&
-         shape[0] % kWinogradOutputs == 0 && !direct_is_faster(type) && std::min(shape[0], shape[1]) >= kLeastChannels;
+         shape[0] % kWinogradOutputs == 0 && !tiles_are_faster(type) && std::min(shape[0], shape[1]) >= kLeastChannels;
 }
 
 at::Tensor winograd_order(const at::Tensor& weight) {
