@@ -103,9 +103,23 @@ function shapeDefaults(curves: boolean, cores: number) {
     : { size: '256', frames: '16', batch: '1', threads: String(cores) };
 }
 
+const USAGE = `Flags: ${Object.keys(OPTIONS)
+  .map((name) => `--${name}`)
+  .join(' ')}. bench/README.md says what they are.`;
+
+/** Values of all flags. */
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS }).values;
+  } catch (error) {
+    if (!String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS')) throw error;
+    throw new UsageError(`${(error as Error).message}\n${USAGE}`);
+  }
+}
+
 /** @throws UsageError */
 export function readFlags(args: readonly string[], cores = os.availableParallelism()): Flags {
-  const { values } = parseArgs({ args: [...args], options: OPTIONS });
+  const values = parse(args);
   const action = values.report ? 'report' : values.curves ? 'curves' : 'bench';
   const defaults = shapeDefaults(action === 'curves', cores);
   const list = (flag: keyof typeof defaults) => {

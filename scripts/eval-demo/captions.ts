@@ -25,7 +25,7 @@ const STRIDE = 24;
 const SHIFT = 2;
 
 /** Seed of the first clip; the others follow. */
-const FIRST_SEED = 1000;
+export const FIRST_SEED = 1000;
 
 function heldOut(): readonly Combination[] {
   return JSON.parse(readFileSync(HELD_OUT_FILE, 'utf8')) as Combination[];
@@ -49,18 +49,19 @@ export interface Task extends Scene {
 }
 
 /**
- * Held-out scenes, always the same. All combinations come before one comes again, then in front of another
+ * Held-out scenes, always the same, but for the seeds. All combinations come before one comes again, then in front of another
  * background, and any number of them is spread over colours, shapes, motions and backgrounds.
  */
 export function selectTasks(
   count: number,
   backgrounds: readonly string[] = Object.keys(BACKGROUNDS),
+  firstSeed = FIRST_SEED,
 ): Task[] {
   const combinations = heldOut();
   return Array.from({ length: count }, (_, i): Task => {
     const [colour, shape, motion] = combinations[(i * STRIDE) % combinations.length] as Combination;
     const round = Math.floor(i / combinations.length);
     const background = backgrounds[(i + SHIFT * round) % backgrounds.length] as string;
-    return { colour, shape, motion, background, seed: FIRST_SEED + i };
+    return { colour, shape, motion, background, seed: firstSeed + i };
   });
 }

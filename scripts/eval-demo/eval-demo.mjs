@@ -2,7 +2,7 @@
  * Samples held-out captions with the model that ships with the package and judges the pixels:
  *
  *   npm run eval:demo -- [--set base|neon|crayon|zoom-in|pan-left …] [--clips N] [--model FOLDER]
- *                        [--json FILE] [--sheets FOLDER] [--batch N]
+ *                        [--json FILE] [--sheets FOLDER] [--batch N] [--seed FIRST] [--motion-scale NUMBER] …
  *
  * Ends with status 1 when a goal is missed.
  */

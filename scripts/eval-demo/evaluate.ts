@@ -7,10 +7,10 @@ import { parseArgs } from 'node:util';
 import type { AnimateDiff, GenerateOptions, PipelineInfo } from '../../lib/index.ts';
 import type { RgbFrames } from '../../lib/output/frames.ts';
 import { software } from '../../lib/package-info.ts';
-import { caption, selectTasks, type Task } from './captions.ts';
+import { caption, FIRST_SEED, selectTasks, type Task } from './captions.ts';
 import { judge } from './judge/judge.ts';
 import { BOUNDS } from './judge/smoothness.ts';
-import { type Model, openModel, readModel } from './model.ts';
+import { type Model, openModel, readModel, withMotionScale } from './model.ts';
 import { tableHead, tableRow } from './report.ts';
 import { sampleClips, sampleWithoutMotion } from './sampling.ts';
 import { count, mark, missed, type Scores, shuffled } from './score.ts';
@@ -26,7 +26,10 @@ interface Settings {
     GenerateOptions,
     'scheduler' | 'steps' | 'guidanceScale' | 'guidanceEnd' | 'deepCache'
   >;
+  readonly motionScale: number | undefined;
   readonly clips: number | undefined;
+  /** Of the first clip. */
+  readonly seed: number;
   readonly batch: number;
   readonly folder: string | undefined;
   readonly sheets: string | undefined;
@@ -105,10 +108,15 @@ async function motionControl(set: EvaluationSet, model: Model, tasks: readonly T
   return { name, clips: judged.length, scores: count(judged.map(({ marks }) => marks)) };
 }
 
+async function modelOf(set: EvaluationSet, { folder, overrides, motionScale }: Settings): Promise<Model> {
+  const shipped = await readModel(set.config, folder);
+  const model = { ...shipped, settings: { ...shipped.settings, ...overrides } };
+  return motionScale === undefined ? model : withMotionScale(model, motionScale);
+}
+
 async function evaluateSet(set: EvaluationSet, settings: Settings): Promise<SetResult> {
-  const shipped = await readModel(set.config, settings.folder);
-  const model = { ...shipped, settings: { ...shipped.settings, ...settings.overrides } };
-  const tasks = selectTasks(settings.clips ?? set.clips, set.backgrounds);
+  const model = await modelOf(set, settings);
+  const tasks = selectTasks(settings.clips ?? set.clips, set.backgrounds, settings.seed);
   const { judged, seconds, info } = await withPipe(model, async (pipe) => ({
     ...(await judgeAll(sampleClips(pipe, model, tasks, settings.batch), tasks, set)),
     info: { ...pipe.info, libtorch: pipe.info.libtorch.version },
@@ -200,11 +208,15 @@ async function evaluate(): Promise<void> {
       'guidance-scale': { type: 'string' },
       'guidance-end': { type: 'string' },
       'deep-cache': { type: 'string' },
+      'motion-scale': { type: 'string' },
+      seed: { type: 'string' },
     },
   });
   const settings: Settings = {
     overrides: readOverrides(values),
+    motionScale: values['motion-scale'] === undefined ? undefined : Number(values['motion-scale']),
     clips: positive('clips', values.clips),
+    seed: positive('seed', values.seed) ?? FIRST_SEED,
     batch: positive('batch', values.batch) ?? 1,
     folder: values.model,
     sheets: values.sheets,

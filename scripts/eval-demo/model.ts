@@ -40,6 +40,14 @@ export async function readModel(name: string, folder?: string): Promise<Model> {
   return { load: { base, ...load }, settings };
 }
 
+/** The same with a motion module of another strength: `motionModule.scale`. */
+export function withMotionScale(model: Model, scale: number): Model {
+  const { motionModule } = model.load;
+  if (motionModule === undefined) throw new RangeError('There is no motion module to scale.');
+  const file = typeof motionModule === 'object' && 'path' in motionModule ? motionModule : { path: motionModule };
+  return { ...model, load: { ...model.load, motionModule: { ...file, scale } } };
+}
+
 export async function openModel({ load }: Model): Promise<AnimateDiff> {
   return await AnimateDiff.load(load);
 }
