@@ -22,11 +22,14 @@ export const isOurs = ({ name }: Pick<SideResult, 'name'>): boolean => name.star
 
 const EMPTY = '–';
 
+const gigaflops = (rate: number): string =>
+  `${(rate / 1e9).toLocaleString('en', { maximumSignificantDigits: 3 })} GFLOP/s`;
+
 /** Operations per second of a UNet call, to be held against what the machine reaches in large products. */
 function rateRow({ sides, stepOperations }: Pick<BenchResult, 'sides' | 'stepOperations'>): readonly Row[] {
   if (!sides.some(({ summaries }) => summaries.unet)) return [];
   const rates = sides.map(({ summaries: { unet } }) =>
-    unet === undefined ? EMPTY : `${(stepOperations / unet.median / 1e9).toPrecision(3)} GFLOP/s`,
+    unet === undefined ? EMPTY : gigaflops(stepOperations / unet.median),
   );
   return [['rate of a UNet call', ...rates]];
 }

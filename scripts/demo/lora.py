@@ -13,6 +13,7 @@ SPATIAL = re.compile(
     r"\.attentions\.\d+\.(proj_in|proj_out|transformer_blocks\.0\.(attn[12]\.to_[qkv]|attn[12]\.to_out\.0"
     r"|ff\.net\.0\.proj|ff\.net\.2))$"
 )
+TEXT = re.compile(r"\.attn2\.to_[kv]$")
 MOTION = re.compile(r"\.motion_modules\.\d+\..*\.attention_blocks\.\d+\.(to_[qkv]|to_out\.0)$")
 
 SUFFIX = ".parametrizations.weight.0"
@@ -39,6 +40,11 @@ def matching(unet: UNet, pattern: re.Pattern[str]) -> list[str]:
 def spatial_targets(unet: UNet) -> list[str]:
     """Layers of the spatial transformers that kohya's trainer adapts."""
     return matching(unet, SPATIAL)
+
+
+def lora_targets(unet: UNet) -> list[str]:
+    """The same but for keys and values of the text: README.md has what changing them does to motion."""
+    return [name for name in spatial_targets(unet) if not TEXT.search(name)]
 
 
 def motion_targets(unet: UNet) -> list[str]:

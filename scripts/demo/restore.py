@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from demo.config import RECIPES, Recipe  # noqa: E402
 from demo.export import FILES  # noqa: E402
 from demo.layouts import ldm_text, ldm_unet, ldm_vae  # noqa: E402
-from demo.lora import factors, spatial_targets  # noqa: E402
+from demo.lora import factors, lora_targets, spatial_targets  # noqa: E402
 from demo.model import Denoiser, Vae, is_motion  # noqa: E402
 from demo.stages.lora import LORA_START  # noqa: E402
 from demo.stages.motion import START  # noqa: E402
@@ -75,7 +75,8 @@ def updates(models: Path, stage: str, recipe: Recipe) -> dict[str, Tensor]:
     base = load_file(models / FILES["base"])
     style = load_file(models / FILES["lora" if stage == LORA_START else "personalised"])
     found: dict[str, Tensor] = {}
-    for layer in spatial_targets(Denoiser(recipe.family, motion=False).unet):
+    targets = lora_targets if stage == LORA_START else spatial_targets
+    for layer in targets(Denoiser(recipe.family, motion=False).unet):
         if stage == LORA_START:
             key = "lora_unet_" + layer.replace(".", "_")
             down, up = (style[f"{key}.lora_{side}.weight"].float().flatten(1) for side in ("down", "up"))

@@ -340,12 +340,12 @@ class Exports(unittest.TestCase):
             "personalised": {"model.diffusion_model.out.2.weight": [4, 8, 3, 3]},
             "lora": {
                 "lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": [4, 8, 1, 1],
-                f"{kohya}_attn2_to_k.lora_down.weight": [4, 32],
+                f"{kohya}_attn2_to_q.lora_down.weight": [4, 16],
                 f"{kohya}_ff_net_0_proj.lora_up.weight": [
                     128,
                     4,
                 ],
-                f"{kohya}_attn2_to_k.alpha": [],
+                f"{kohya}_attn2_to_q.alpha": [],
             },
             "zoom-in": {f"{attention}.processor.to_out_lora.up.weight": [8, 8]},
             "pan-left": {f"{attention}.processor.to_q_lora.down.weight": [8, 8]},
@@ -397,7 +397,7 @@ class Exports(unittest.TestCase):
         self.assertEqual(len(ldm_vae(encoder.state_dict() | decoder.state_dict())), 248)
         files = self.exported()
         self.assertEqual(len(files["motion"]), 588)
-        self.assertEqual(len(files["lora"]), 16 * 12 * 3)
+        self.assertEqual(len(files["lora"]), 16 * 10 * 3)
         self.assertEqual(len(files["zoom-in"]), 21 * 8 * 2)
 
     def test_reproduce_the_weights_that_the_lora_was_trained_as(self) -> None:

@@ -44,7 +44,8 @@ export async function readModel(name: string, folder?: string): Promise<Model> {
 export function withMotionScale(model: Model, scale: number): Model {
   const { motionModule } = model.load;
   if (motionModule === undefined) throw new RangeError('There is no motion module to scale.');
-  const file = typeof motionModule === 'object' && 'path' in motionModule ? motionModule : { path: motionModule };
+  const file =
+    typeof motionModule === 'object' && 'path' in motionModule ? motionModule : { path: motionModule };
   return { ...model, load: { ...model.load, motionModule: { ...file, scale } } };
 }
 

@@ -21,7 +21,10 @@ describe('flags of the benchmark', () => {
     assert.deepEqual(readFlags(['--curves', '--size', '64,128'], 6).size, [64, 128]);
     assert.deepEqual(readFlags(['--curves'], 6).threads, [1, 2, 4, 6]);
     assert.throws(() => readFlags(['--size', '64,128']), UsageError);
-    assert.throws(() => readFlags(['--help']), { constructor: UsageError, message: /--rounds.*bench\/README\.md/s });
+    assert.throws(() => readFlags(['--help']), {
+      constructor: UsageError,
+      message: /--rounds.*bench\/README\.md/s,
+    });
   });
 
   it('add stable-diffusion.cpp when its path is given, and want the path when it is asked for', () => {
