@@ -49,8 +49,8 @@ export interface Task extends Scene {
 }
 
 /**
- * Held-out scenes, always the same, but for the seeds. All combinations come before one comes again, then in front of another
- * background, and any number of them is spread over colours, shapes, motions and backgrounds.
+ * Held-out scenes, always the same; seeds count from `firstSeed`. All combinations come before one comes again, then
+ * in front of another background, and any number of them is spread over colours, shapes, motions and backgrounds.
  */
 export function selectTasks(
   count: number,
