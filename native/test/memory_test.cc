@@ -100,6 +100,13 @@ void the_host_splits_and_offloads_nothing() {
   EXPECT((plan_memory(AD_MEMORY_AUTO, kClip, kSd15, host(16)) == MemoryPlan{2, 1, AD_OFFLOAD_NONE}));
   EXPECT((plan_memory(AD_MEMORY_AUTO, kClip, kSd15, host(5)) == MemoryPlan{1, 1, AD_OFFLOAD_NONE}));
   EXPECT((plan_memory(AD_MEMORY_LOW, kClip, kSd15, host(16)) == MemoryPlan{1, 1, AD_OFFLOAD_NONE}));
+  Workload small = kClip;
+  small.height = small.width = 256;
+  EXPECT((plan_memory(AD_MEMORY_AUTO, small, kSd15, host(16)) == MemoryPlan{2, 2, AD_OFFLOAD_NONE}));
+  EXPECT((plan_memory(AD_MEMORY_LOW, small, kSd15, host(16)) == MemoryPlan{1, 1, AD_OFFLOAD_NONE}));
+  NetworkSizes wide = kSd15;
+  wide.decoder_channels *= 64;
+  EXPECT((plan_memory(AD_MEMORY_AUTO, small, wide, host(12)) == MemoryPlan{2, 1, AD_OFFLOAD_NONE}));
 }
 
 void stages_shrink_until_nothing_is_left() {

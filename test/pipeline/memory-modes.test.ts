@@ -53,19 +53,20 @@ describe('memory', () => {
     });
   });
 
-  const plans: readonly [MemoryMode, number][] = [
-    ['auto', 2],
-    ['high', 2],
-    ['low', 1],
+  // Rows of the UNet's batch and frames that are computed at once.
+  const plans: readonly [MemoryMode, number, number][] = [
+    ['auto', 2, 4],
+    ['high', 2, 4],
+    ['low', 1, 1],
   ];
   it('changes how clips are made, and not what they show', async () => {
     const clips: Clip[] = [];
-    for (const [memory, rowsAtOnce] of plans) {
+    for (const [memory, rowsAtOnce, framesDecoded] of plans) {
       await using pipe = await loadTiny({ memory });
       assert.equal((await pipe.memory()).plan, undefined);
       clips.push(await pipe.generate(CLIP));
       const { plan } = await pipe.memory();
-      assert.deepEqual(plan, { rows: 2, rowsAtOnce, framesDecoded: 1, offload: 'none' });
+      assert.deepEqual(plan, { rows: 2, rowsAtOnce, framesDecoded, offload: 'none' });
       assert.deepEqual(codes(pipe), []);
     }
     const [auto, high, low] = clips as [Clip, Clip, Clip];
@@ -105,11 +106,16 @@ describe('a stage that runs out of memory', () => {
     const expected = await pipe.generate(LONG_CLIP);
     assertSame(await within(pipe, FEWER_THAN_PLANNED, LONG_CLIP), expected);
     assert.equal((await pipe.memory()).plan?.rowsAtOnce, 1);
-    assert.deepEqual(codes(pipe), ['memory-retry']);
-    assert.match(
-      pipe.notices[0]?.message ?? '',
+    const smaller = [
       /while sampling; going on in smaller pieces: the UNet runs 2 times/,
+      /while decoding; going on in smaller pieces: .*2 frames are decoded at a time/,
+      /while decoding; going on in smaller pieces: .*1 frame is decoded at a time/,
+    ];
+    assert.deepEqual(
+      codes(pipe),
+      smaller.map(() => 'memory-retry'),
     );
+    for (const [index, said] of smaller.entries()) assert.match(pipe.notices[index]?.message ?? '', said);
   });
 
   for (const [stage, bytes] of Object.entries(TOO_LITTLE)) {

@@ -27,6 +27,10 @@ constexpr double kUsable = 0.9;
 // 0.8 GB more.
 constexpr int64_t kDecodePixels = int64_t{2} * 512 * 512;
 
+// The same on the CPU, where weights of convolutions are transformed once for all of them, and more than this does not
+// stay in its caches: bench/NOTES.md.
+constexpr int64_t kHostDecodePixels = int64_t{2} * 256 * 256;
+
 uint64_t unet_activations(int64_t rows, const Workload& work, const NetworkSizes& sizes) {
   const int64_t latents = (work.height / work.vae_scale_factor) * (work.width / work.vae_scale_factor);
   return static_cast<uint64_t>(rows * work.frames * latents * sizes.unet_channels * kUNetElements * sizes.unet_element);
@@ -51,11 +55,12 @@ bool fits(const MemoryPlan& plan, const Workload& work, const NetworkSizes& size
 // come back once in a clip, and a split is paid for in every step where the device is not full.
 std::vector<MemoryPlan> ladder(const Workload& work, bool is_host) {
   const int64_t pixels = work.height * work.width;
-  // One frame keeps the CPU's caches warm.
-  const int64_t decode_frames = is_host ? 1 : std::max<int64_t>(1, kDecodePixels / std::max<int64_t>(1, pixels));
+  const int64_t together = is_host ? kHostDecodePixels : kDecodePixels;
+  const int64_t decode_frames = std::max<int64_t>(1, together / std::max<int64_t>(1, pixels));
   const int64_t half = std::max<int64_t>(1, work.rows / 2);
   std::vector<MemoryPlan> plans{{work.rows, decode_frames, AD_OFFLOAD_NONE}};
-  if (!is_host) plans.push_back({work.rows, std::max<int64_t>(1, decode_frames / 2), AD_OFFLOAD_IDLE});
+  if (is_host) plans.push_back({work.rows, 1, AD_OFFLOAD_NONE});
+  else plans.push_back({work.rows, std::max<int64_t>(1, decode_frames / 2), AD_OFFLOAD_IDLE});
   const ad_offload idle = is_host ? AD_OFFLOAD_NONE : AD_OFFLOAD_IDLE;
   for (int64_t rows = half; rows >= 1; rows /= 2) plans.push_back({rows, 1, idle});
   if (!is_host) plans.push_back({1, 1, AD_OFFLOAD_SEQUENTIAL});
