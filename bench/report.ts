@@ -22,10 +22,31 @@ const PLOTS = path.join(ROOT, 'bench', 'plots');
 const BEGIN = '<!-- results: written by npm run bench -- --report -->';
 const END = '<!-- end of results -->';
 
-/** The newest result of each device. Those of other families are checks of the benchmark itself. */
-function newest<R extends Result>(results: readonly { readonly file: string; readonly result: R }[]) {
+/** What computed: ratios on one processor say little about another. */
+function processor({ hardware }: Result): string {
+  return (hardware.accelerator ?? hardware.cpu).replaceAll(/\((R|TM)\)/g, '');
+}
+
+/** The newest result of each processor. Those of other families are checks of the benchmark itself. */
+export function newest<R extends Result>(results: readonly { readonly file: string; readonly result: R }[]) {
   const real = results.filter(({ result }) => result.settings.family === 'sd15');
-  return [...new Map(real.map((each) => [each.result.settings.device, each])).values()];
+  return [...new Map(real.map((each) => [processor(each.result), each])).values()];
+}
+
+function heading(result: Result): string {
+  const { accelerator, flags } = result.hardware;
+  return accelerator === undefined ? `${processor(result)} (${flags.join(', ')})` : processor(result);
+}
+
+function plotName(kind: string, result: Result, dtype: string): string {
+  const words = [
+    kind,
+    ...processor(result)
+      .toLowerCase()
+      .split(/[^a-z0-9]+/),
+    dtype,
+  ];
+  return `${words.filter((word) => word !== '').join('-')}.svg`;
 }
 
 /** A run of some parts answers a question of the moment, and stays out of the page. */
@@ -62,17 +83,17 @@ function equality({ proofs }: BenchResult): readonly string[] {
 }
 
 function benchSection(file: string, result: BenchResult): Section {
-  const { device, steps, rounds } = result.settings;
+  const { steps, rounds } = result.settings;
   const plots = new Map<string, string>();
   const text = [
-    `## ${device === 'cpu' ? 'CPU' : 'CUDA'}`,
-    `${subtitle(result)}; ${steps} steps, medians of ${rounds} ${rounds === 1 ? 'round' : 'rounds'}. ${versionsOf(result)}. [\`${file}\`](results/${file})`,
+    `## ${heading(result)}`,
+    `${subtitle(result)}; ${steps} ${steps === 1 ? 'step' : 'steps'}, medians of ${rounds} ${rounds === 1 ? 'round' : 'rounds'}. ${versionsOf(result)}. [\`${file}\`](results/${file})`,
     markdownTable(valueTable(result)),
   ];
   for (const ours of result.sides.filter(isOurs)) {
     const ratios = ratioTable(result, ours);
     if (ratios.length === 0) continue;
-    const plot = `ratios-${device}-${ours.dtype}.svg`;
+    const plot = plotName('ratios', result, ours.dtype);
     plots.set(plot, ratioChart(result, ours));
     text.push(`### ${sideTitle(ours)} is better by`, markdownTable(ratios), `![Ratios](plots/${plot})`);
     const unguided = unguidedRatio(ours);
@@ -85,9 +106,9 @@ function benchSection(file: string, result: BenchResult): Section {
 }
 
 function curvesSection(file: string, result: CurvesResult): Section {
-  const plot = `curves-${result.settings.device}.svg`;
+  const plot = plotName('curves', result, result.dtype);
   const text = [
-    `## Cost against work, ${result.settings.device === 'cpu' ? 'CPU' : 'CUDA'}`,
+    `## Cost against work, ${heading(result)}`,
     `${subtitle(result)}, ${result.dtype}. One dimension is changed at a time; a dashed line is cost in proportion to the work. [\`${file}\`](results/${file})`,
     `![Cost against work](plots/${plot})`,
   ];

@@ -4,7 +4,9 @@ import { describe, it } from 'node:test';
 import { drawBars } from '../../bench/draw/bars.ts';
 import { drawLines } from '../../bench/draw/lines.ts';
 import { logScale } from '../../bench/draw/scale.ts';
-import { replaceResults } from '../../bench/report.ts';
+import { newest, replaceResults } from '../../bench/report.ts';
+import type { BenchResult } from '../../bench/results.ts';
+import type { FamilyName } from '../support/family.ts';
 
 const attributes = (svg: string, element: string, name: string) =>
   [...svg.matchAll(new RegExp(`<${element} [^>]*?\\b${name}="([^"]*)"`, 'g'))].map(([, value]) =>
@@ -74,6 +76,19 @@ describe('the page with results', () => {
     const replaced = replaceResults(page, 'new');
     assert.equal(replaced, `before\n${begin}\n\nnew\n\n${end}\nafter\n`);
     assert.equal(replaceResults(replaced, 'new'), replaced);
+  });
+
+  it('has the newest result of every processor, in the real sizes', () => {
+    const result = (file: string, cpu: string, family: FamilyName = 'sd15') =>
+      ({ file, result: { hardware: { cpu }, settings: { family } } }) as {
+        file: string;
+        result: BenchResult;
+      };
+    const results = [result('1', 'A'), result('2', 'B'), result('3', 'A'), result('4', 'B', 'tiny')];
+    assert.deepEqual(
+      newest(results).map(({ file }) => file),
+      ['3', '2'],
+    );
   });
 
   it('is left alone without them', () => {
