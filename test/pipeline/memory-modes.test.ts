@@ -16,7 +16,7 @@ const LONG_CLIP = { ...CLIP, frames: 16 } as const;
 
 /**
  * Bytes beyond the weights. Sampling takes 10 MiB, with guidance in halves 5, of the long clip twice that; decoding takes
- * 11. The plan reckons with 21 and 11, and leaves a tenth of all memory free.
+ * 11 for each of the frames that it has at once. The plan reckons with 21 and 11, and leaves a tenth of all memory free.
  */
 const ENOUGH_FOR_HALVES = 22 * 2 ** 20;
 const FEWER_THAN_PLANNED = 14 * 2 ** 20;

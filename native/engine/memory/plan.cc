@@ -27,8 +27,8 @@ constexpr double kUsable = 0.9;
 // 0.8 GB more.
 constexpr int64_t kDecodePixels = int64_t{2} * 512 * 512;
 
-// The same on the CPU, where weights of convolutions are transformed once for all of them, and more than this does not
-// stay in its caches: bench/NOTES.md.
+// The same on the CPU, where weights of convolutions are transformed once for all of them: four frames of 256x256 are
+// no faster than two, and two of 512x512 slower than one (bench/NOTES.md).
 constexpr int64_t kHostDecodePixels = int64_t{2} * 256 * 256;
 
 uint64_t unet_activations(int64_t rows, const Workload& work, const NetworkSizes& sizes) {
