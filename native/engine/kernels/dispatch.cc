@@ -17,6 +17,7 @@ DECLARE_KERNELS(kernels_baseline)
 #ifdef ANIMATEDIFF_X86_KERNELS
 DECLARE_KERNELS(kernels_avx2)
 DECLARE_KERNELS(kernels_avx512)
+DECLARE_KERNELS(kernels_avx512_bf16)
 DECLARE_KERNELS(kernels_amx)
 #endif
 #undef DECLARE_KERNELS
@@ -44,11 +45,14 @@ std::vector<KernelSet> runnable_kernels() {
 #ifdef ANIMATEDIFF_X86_KERNELS
   // The compiler's own names for levels and extensions of the architecture; see CMakeLists.txt.
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v4") != 0 && __builtin_cpu_supports("avx512bf16") != 0) {
-    if (__builtin_cpu_supports("amx-bf16") != 0 && may_use_tiles()) {
-      sets.push_back({"x86-64-v4 with avx512_bf16 and amx_bf16", &kernels_amx::table, true, true});
+  if (__builtin_cpu_supports("x86-64-v4") != 0) {
+    if (__builtin_cpu_supports("avx512bf16") != 0) {
+      if (__builtin_cpu_supports("amx-bf16") != 0 && may_use_tiles()) {
+        sets.push_back({"x86-64-v4 with avx512_bf16 and amx_bf16", &kernels_amx::table, true, true});
+      }
+      sets.push_back({"x86-64-v4 with avx512_bf16", &kernels_avx512_bf16::table, true, false});
     }
-    sets.push_back({"x86-64-v4 with avx512_bf16", &kernels_avx512::table, true, false});
+    sets.push_back({"x86-64-v4", &kernels_avx512::table, false, false});
   }
   if (__builtin_cpu_supports("x86-64-v3") != 0) sets.push_back({"x86-64-v3", &kernels_avx2::table, false, false});
 #endif
