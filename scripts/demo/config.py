@@ -12,7 +12,7 @@ from graphs.families import DEMO, Family, TextConfig, UNetConfig, VaeConfig
 @dataclass(frozen=True)
 class Stage:
     """One stage. `scenes` of them are drawn; a scene is one picture, or one clip where motion is trained
-    (`words` and `polish` take theirs from the clips of `motion`, and `views` most of them).
+    (`words`, `polish` and `views` take theirs from the clips of later stages).
 
     `matrix_rate` is Muon's rate for matrices and `learning_rate` AdamW's for the rest; 0: AdamW for all.
     """
@@ -35,7 +35,7 @@ class Recipe:
     """All stages in the order of training.
 
     `empty_captions`: share of the scenes whose caption is left out. `moving_cameras`: share of the clips of
-    `motion` that are under a moving camera, all without captions.
+    `motion` that are under a moving camera.
     """
 
     family: Family
@@ -93,11 +93,12 @@ RECIPES: dict[str, Recipe] = {
         still=Stage(steps=3600, batch=48, scenes=32000, learning_rate=2e-3, matrix_rate=0.02),
         words=Stage(steps=700, batch=48, scenes=0, learning_rate=1e-3, matrix_rate=0.01, warmup=30),
         polish=Stage(steps=800, batch=48, scenes=0, learning_rate=5e-4, matrix_rate=0.005, warmup=30),
-        views=Stage(steps=600, batch=48, scenes=3000, learning_rate=5e-4, matrix_rate=0.005, warmup=30),
-        motion=Stage(steps=2200, batch=4, scenes=4000, learning_rate=1e-3, matrix_rate=0.015, bf16=True),
+        views=Stage(steps=600, batch=48, scenes=0, learning_rate=5e-4, matrix_rate=0.005, warmup=30),
+        motion=Stage(steps=2200, batch=4, scenes=2400, learning_rate=1e-3, matrix_rate=0.015, bf16=True),
         personalised=Stage(steps=1600, batch=48, scenes=5000, learning_rate=3e-3),
         lora=Stage(steps=800, batch=48, scenes=5000, learning_rate=3e-3),
-        motion_lora=Stage(steps=400, batch=4, scenes=200, learning_rate=3e-3, matrix_rate=0.02, warmup=20),
+        motion_lora=Stage(steps=400, batch=4, scenes=500, learning_rate=3e-3, matrix_rate=0.02, warmup=20),
+        moving_cameras=0.25,
     ),
     "gpu": Recipe(
         family=DEMO,
@@ -105,7 +106,7 @@ RECIPES: dict[str, Recipe] = {
         still=Stage(steps=12000, batch=384, scenes=200000, learning_rate=2e-3, matrix_rate=0.02, bf16=True),
         words=Stage(steps=2000, batch=384, scenes=0, learning_rate=1e-3, matrix_rate=0.01, bf16=True),
         polish=Stage(steps=2000, batch=384, scenes=0, learning_rate=5e-4, matrix_rate=0.005, bf16=True),
-        views=Stage(steps=2000, batch=384, scenes=20000, learning_rate=5e-4, matrix_rate=0.005, bf16=True),
+        views=Stage(steps=2000, batch=384, scenes=0, learning_rate=5e-4, matrix_rate=0.005, bf16=True),
         motion=Stage(
             steps=4000,
             batch=32,

@@ -1,8 +1,9 @@
 """Reads published files back into the weights of their stages, so that later stages can be trained anew.
 
 Usage: python scripts/demo/restore.py [--models models/demo] [--out build/demo] [STAGE ...]
-The inverse of export.py. What was rounded to float16 stays rounded. The stages `motion-start`,
-`personalised-start` and `lora-start` take what is published as the start of a further training.
+The inverse of export.py. What was rounded to float16 stays rounded. Stages that end with `-start` (`vae`,
+`motion`, `personalised`, `lora`, `zoom-in`, `pan-left`) take what is published as the start of a further
+training.
 """
 
 import argparse
@@ -18,12 +19,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from demo.config import RECIPES, Recipe  # noqa: E402
 from demo.export import FILES  # noqa: E402
-from demo.layouts import ldm_text, ldm_unet, ldm_vae  # noqa: E402
-from demo.lora import factors, lora_targets, spatial_targets  # noqa: E402
+from demo.layouts import ldm_text, ldm_unet, ldm_vae, motion_lora  # noqa: E402
+from demo.lora import factors, lora_targets, motion_targets, spatial_targets  # noqa: E402
 from demo.model import Denoiser, Vae, is_motion  # noqa: E402
 from demo.stages.lora import LORA_START  # noqa: E402
-from demo.stages.motion import START  # noqa: E402
+from demo.stages.motion import CAMERA_STARTS, START  # noqa: E402
 from demo.stages.still import PERSONALISED_START  # noqa: E402
+from demo.stages.vae import VAE_START  # noqa: E402
 from demo.weights import save_tensors, save_weights, weights_path  # noqa: E402
 
 BASE_STAGES = {"still", "words", "polish", "views"}
@@ -50,13 +52,15 @@ def restore(models: Path, out: Path, stages: Sequence[str], recipe: Recipe = REC
     family = recipe.family
     for stage in {LORA_START, PERSONALISED_START} & set(stages):
         save_tensors(weights_path(out, stage), updates(models, stage, recipe))
+    for camera in (camera for camera, start in CAMERA_STARTS.items() if start in stages):
+        save_tensors(weights_path(out, CAMERA_STARTS[camera]), camera_updates(models, camera, recipe))
     base = load_file(models / FILES["base"])
-    if "vae" in stages:
+    for stage in {"vae", VAE_START} & set(stages):
         vae = Vae(family)
         # Encoder and decoder have no parameter name in common, so that the file's layout needs no prefixes.
         for network in (vae.encoder, vae.decoder):
             network.load_state_dict(back(part(network), base, ldm_vae))
-        save_weights(out, "vae", vae)
+        save_weights(out, stage, vae)
     for stage in BASE_STAGES | {"personalised"}:
         if stage in stages:
             model = Denoiser(family, motion=False)
@@ -86,6 +90,18 @@ def updates(models: Path, stage: str, recipe: Recipe) -> dict[str, Tensor]:
             down, up = factors(change.flatten(1), recipe.personalised_rank)
         found |= {f"{layer}.down": down, f"{layer}.up": up}
     return found
+
+
+def camera_updates(models: Path, camera: str, recipe: Recipe) -> dict[str, Tensor]:
+    """What a MotionLoRA changes in the motion module, in the same form."""
+    file = load_file(models / FILES[camera])
+    names = [
+        f"{n}.{side}"
+        for n in motion_targets(Denoiser(recipe.family, motion=True).unet)
+        for side in ("down", "up")
+    ]
+    published = motion_lora({name: torch.empty(0) for name in names})
+    return {name: file[key].float() for name, key in zip(names, published)}
 
 
 def main() -> None:

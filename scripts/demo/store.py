@@ -14,6 +14,7 @@ from .drawing.render import SIZE
 from .files import write_whole
 from .model import Vae
 from .tokens import LENGTH, token_ids
+from .training import multiplies_bfloat16
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,10 @@ def to_unit(frames: np.ndarray, device: torch.device) -> Tensor:
 def encode(vae: Vae, frames: np.ndarray, device: torch.device) -> np.ndarray:
     """Frames [scenes, frames, h, w, 3] to latents [scenes, frames, 4, h / 8, w / 8] float16."""
     flat = frames.reshape(-1, *frames.shape[2:])
-    with torch.autocast(device.type, torch.bfloat16):
-        parts = [vae.latents(to_unit(flat[i : i + CHUNK], device)) for i in range(0, len(flat), CHUNK)]
+    # What stays in a core's cache is encoded nearly twice as fast: four pictures of 1 MB per layer.
+    count = 4 if device.type == "cpu" else CHUNK
+    with torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device)):
+        parts = [vae.latents(to_unit(flat[i : i + count], device)) for i in range(0, len(flat), count)]
     latents = torch.cat(parts).half().cpu().numpy()
     return latents.reshape(*frames.shape[:2], *latents.shape[1:])
 

@@ -40,7 +40,7 @@ from demo.restore import restore
 from demo.sheets import write_sheet
 from demo.stages.denoising import denoising_loss
 from demo.stages.lora import LORA_START
-from demo.stages.motion import START
+from demo.stages.motion import CAMERA_STARTS, START
 from demo.stages.still import PERSONALISED_START
 from demo.stages.vae import normalise_latents, trained_vae
 from demo.stages.words import Taught
@@ -281,15 +281,18 @@ class Stages(unittest.TestCase):
         self.assertAlmostEqual(rate(stage, 50, 0.5), 0.51)
         self.assertAlmostEqual(rate(stage, 50, 1.1), 0.02)
 
-    def test_clips_under_moving_cameras_have_no_captions(self) -> None:
+    def test_clips_under_moving_cameras_are_seen_with_less_noise(self) -> None:
         run = self.run_all
         stores = [LatentStore(torch.full((3, 16, 4, 2, 2), x), torch.full((3, 4, 77), 7)) for x in (1.0, 2.0)]
-        objective = denoising_loss(run, None, stores[0], 8, moving=stores[1])
+        objective = denoising_loss(run, None, stores[0], 400, courses=True, moving=stores[1])
         latents, ids, timestep, noise = objective.draw(0, step_generator(run, "held", 0))
         moved = latents[:, 0, 0, 0, 0] == 2
-        self.assertEqual(int(moved.sum()), 4)
-        self.assertTrue(torch.equal(ids[moved], token_ids([""]).expand(4, -1)))
-        self.assertTrue((ids[~moved] == 7).any())
+        self.assertEqual(int(moved.sum()), 200)
+        self.assertLess(int(timestep[moved].max()), 700)
+        self.assertGreater(int(timestep[~moved].max()), 900)
+        told = (ids == 7).all(1)
+        self.assertTrue(torch.equal(ids[~told], token_ids([""]).expand(int((~told).sum()), -1)))
+        self.assertTrue(bool(told[moved].any()) and bool(told[~moved].any()))
         self.assertEqual(noise.shape, latents.shape)
 
     def test_goes_on_where_steps_cannot_be_replayed(self) -> None:
@@ -369,13 +372,20 @@ class Exports(unittest.TestCase):
                 for name, tensor in load_file(weights_path(Path(out), stage)).items():
                     self.assertTrue(torch.equal(tensor, expected[name].half().float()), f"{stage}: {name}")
 
-    def test_styles_are_read_back_as_updates_that_training_goes_on_from(self) -> None:
+    def test_styles_and_cameras_are_read_back_as_updates_that_training_goes_on_from(self) -> None:
         self.exported()
         folder, recipe = finished_run().folder, RECIPES["test"]
         base, neon = (load_file(weights_path(folder, stage)) for stage in ("views", "personalised"))
         trained = load_file(weights_path(folder, "lora"))
         with tempfile.TemporaryDirectory() as out:
-            restore(folder / "exported", Path(out), (LORA_START, PERSONALISED_START), recipe)
+            starts = (LORA_START, PERSONALISED_START, *CAMERA_STARTS.values())
+            restore(folder / "exported", Path(out), starts, recipe)
+            for camera, start in CAMERA_STARTS.items():
+                trained_camera = load_file(weights_path(folder, camera))
+                begun = load_file(weights_path(Path(out), start))
+                self.assertEqual(begun.keys(), trained_camera.keys())
+                for name, tensor in begun.items():
+                    self.assertTrue(torch.equal(tensor, trained_camera[name].half().float()), name)
             for name, tensor in load_file(weights_path(Path(out), LORA_START)).items():
                 self.assertTrue(torch.equal(tensor, trained[name].half().float()), name)
             unet = Denoiser(recipe.family, motion=False).unet

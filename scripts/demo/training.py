@@ -46,6 +46,11 @@ class Run:
         return self.folder / "data"
 
 
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for it; without them a processor is faster in float32."""
+    return device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
+
+
 class Average:
     """Exponential average of the trained parameters, with less memory of the first steps."""
 
@@ -210,10 +215,10 @@ def gradients(
     run: Run, name: str, stage: Stage, module: nn.Module, loss: Callable[[int, torch.Generator], Tensor]
 ) -> Callable[[int], Tensor]:
     """What does a step but for the change of weights: leaves gradients in `module`, returns the loss."""
+    bf16 = stage.bf16 and multiplies_bfloat16(run.device)
 
     def backward(value_of: Callable[[], Tensor]) -> Tensor:
-        autocast = torch.autocast(run.device.type, torch.bfloat16, enabled=stage.bf16)
-        with autocast, attention_for_training(run.device, stage.bf16):
+        with torch.autocast(run.device.type, torch.bfloat16, bf16), attention_for_training(run.device, bf16):
             value = value_of()
         module.zero_grad(set_to_none=True)
         value.backward()

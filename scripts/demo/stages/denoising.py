@@ -19,6 +19,8 @@ from ..tokens import token_ids
 from ..training import Run
 
 COLUMNS = 8
+MOVING_NOISE = 0.7
+"""Share of the timesteps, from the clean end, at which clips under moving cameras are seen."""
 
 
 def denoising_loss(
@@ -31,19 +33,22 @@ def denoising_loss(
 ) -> Objective:
     """Noise prediction on `count` scenes per step; now and then without caption, for guidance.
 
-    `courses`: see `noise_error`. Of `moving` come `recipe.moving_cameras` of the scenes, without captions.
+    `courses`: see `noise_error`. Of `moving` come `recipe.moving_cameras` of the scenes, with less noise: so
+    much that one sees the camera move. Where noise hides that, the camera stands.
     """
     empty = token_ids([""]).to(run.device)
     moved = 0 if moving is None else round(count * run.recipe.moving_cameras)
 
     def draw(step: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         latents, ids = store.batch(count - moved, generator)
+        if moved:
+            seen, told = moving.batch(moved, generator)
+            latents, ids = torch.cat([latents, seen]), torch.cat([ids, told])
         dropped = torch.rand(len(ids), generator=generator, device=ids.device) < run.recipe.empty_captions
         ids = torch.where(dropped[:, None], empty, ids)
-        if moved:
-            seen, _ = moving.batch(moved, generator)
-            latents, ids = torch.cat([latents, seen]), torch.cat([ids, empty.expand(moved, -1)])
-        return latents, ids, *random_noise(latents, courses, generator)
+        timestep, noise = random_noise(latents, courses, generator)
+        moves = torch.arange(count, device=timestep.device) >= count - moved
+        return latents, ids, torch.where(moves, (MOVING_NOISE * timestep).long(), timestep), noise
 
     def value(latents: Tensor, ids: Tensor, timestep: Tensor, noise: Tensor) -> Tensor:
         return noise_error(model, latents, model.text(ids, 0), timestep, noise, courses)

@@ -1,8 +1,8 @@
 """Third stage: the motion module on clips, everything else frozen; and MotionLoRAs on top of it.
 
 Some clips may be under moving cameras, which no caption tells of: what the frozen module has never seen, a
-MotionLoRA cannot call for. They have no captions at all, so that what a caption asks for stays under a camera
-that stands.
+MotionLoRA cannot call for. They are seen with little enough noise to show the move (denoising.py), so that
+what a caption asks for stays under a camera that stands.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ..drawing.dataset import Source
 from ..drawing.motions import FRAMES
 from ..drawing.names import CAMERAS
-from ..lora import adapt, adapted, motion_targets
+from ..lora import adapt, adapted, begin, motion_targets
 from ..model import Denoiser, Vae, is_motion
 from ..store import LatentStore, latent_store
 from ..training import Run, train
@@ -20,6 +20,8 @@ from .vae import trained_vae
 
 START = "motion-start"
 """Stage folder with weights of a module that was trained before, where training shall go on from one."""
+CAMERA_STARTS = {camera: f"{camera}-start" for camera in ("zoom-in", "pan-left")}
+"""Stage folders with earlier MotionLoRAs, where training shall go on from them."""
 
 
 def camera_source(run: Run, camera: str) -> Source:
@@ -64,6 +66,7 @@ def train_motion_lora(camera: str) -> Callable[[Run], None]:
         load_weights(weights_path(run.folder, "motion"), model)
         model.to(run.device).requires_grad_(False)
         adapt(model.unet, motion_targets(model.unet), recipe.motion_lora_rank, recipe.seed)
+        begin(model.unet, weights_path(run.folder, CAMERA_STARTS[camera]))
         loss = denoising_loss(run, model, store, stage.batch, courses=True)
         if train(run, camera, stage, model, loss, sampling_sheet(run, model, vae, FRAMES)):
             save_tensors(weights_path(run.folder, camera), adapted(model.unet))

@@ -19,6 +19,8 @@ from ..store import pictures, to_unit
 from ..training import Run, log, train
 from ..weights import load_weights, save_weights, weights_path
 
+VAE_START = "vae-start"
+"""Stage folder with an earlier autoencoder whose decoder alone is trained on: latents stay what they were."""
 CROPS = ((0.9, 64), (1.0, 128))
 """Up to which share of the steps, crops of how many pixels; a stage's batch counts crops of 64."""
 SQUARE_WEIGHT = 2.0
@@ -91,7 +93,12 @@ def train_vae(run: Run) -> None:
     unseen = pictures(Source(seed + 1, min(96, stage.scenes), style="all"), run.data, run.workers)
     held = to_unit(unseen, run.device)
     torch.manual_seed(seed)
-    vae = Vae(run.recipe.family).to(run.device, memory_format=torch.channels_last)
+    vae = Vae(run.recipe.family)
+    start = weights_path(run.folder, VAE_START)
+    if start.exists():
+        load_weights(start, vae)
+        vae.encoder.requires_grad_(False)
+    vae.to(run.device, memory_format=torch.channels_last)
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
         host = torch.Generator().manual_seed(seed + step)
@@ -109,7 +116,8 @@ def train_vae(run: Run) -> None:
         write_sheet(path, to_bytes(torch.cat(rows)), 8)
 
     if train(run, "vae", stage, vae, loss, sheet):
-        normalise_latents(vae, held)
+        if not start.exists():
+            normalise_latents(vae, held)
         save_weights(run.folder, "vae", vae)
 
 

@@ -15,6 +15,7 @@ from ..tokens import token_ids
 from ..training import Run, train
 from ..weights import load_weights, save_weights, weights_path
 from .denoising import sampling_sheet
+from .motion import camera_source
 from .vae import trained_vae
 from .words import clip_source, random_stills
 
@@ -23,10 +24,8 @@ SHARES = {"fixed": 5, "zoom-in": 2, "pan-left": 1}
 
 
 def sources(run: Run) -> dict[str, Source]:
-    """Stills of the clips that `motion` trains on, and of scenes under each moving camera."""
-    scenes = run.recipe.views.scenes
-    moving = {c: Source(run.recipe.seed + 8, scenes, camera=c) for c in SHARES if c != "fixed"}
-    return {"fixed": clip_source(run)} | moving
+    """Stills of the clips that `motion` trains on, and of those under each moving camera."""
+    return {c: clip_source(run) if c == "fixed" else camera_source(run, c) for c in SHARES}
 
 
 def mixed_stills(

@@ -8,8 +8,8 @@ import { distance, mix, type Rgb, SCENERIES, STYLES, type Style, styled } from '
 /** Rows at the upper and the lower edge that are looked at, as shares of the height. */
 const UPPER = [0, 0.14] as const;
 const LOWER = [0.8, 1] as const;
-/** Share of the lower edge that stripes cover. */
-const STRIPE_SHARE = 0.3;
+/** How far from top to bottom the middles of both are. */
+const DEPTHS = [0.07, 0.9] as const;
 
 export interface Setting {
   readonly background: string;
@@ -50,10 +50,10 @@ function medianColour(
 export function rankSettings(clip: RgbFrames): Setting[] {
   const [upper, lower] = [medianColour(clip, UPPER), medianColour(clip, LOWER)];
   return Object.entries(SCENERIES)
-    .flatMap(([background, { top, bottom, stripes }]) =>
+    .flatMap(([background, { top, bottom, horizon }]) =>
       STYLES.map((style): Setting => {
-        const above = stripes === undefined ? mix(top, bottom, 0.07) : top;
-        const below = stripes === undefined ? mix(top, bottom, 0.9) : mix(bottom, stripes, STRIPE_SHARE);
+        const above = horizon ? top : mix(top, bottom, DEPTHS[0]);
+        const below = horizon ? bottom : mix(top, bottom, DEPTHS[1]);
         const error = Math.hypot(
           distance(upper, styled(above, style)),
           distance(lower, styled(below, style)),

@@ -9,7 +9,9 @@ import { dilate } from './regions.ts';
 import type { Silhouette } from './silhouette.ts';
 
 /** Backgrounds in which a move can be seen. */
-export const TEXTURED: readonly string[] = Object.keys(SCENERIES).filter((name) => SCENERIES[name]?.textured);
+export const TEXTURED: readonly string[] = Object.entries(SCENERIES)
+  .filter(([, { landmarks }]) => landmarks.length > 0)
+  .map(([name]) => name);
 
 /** Frames between the two that are compared. */
 const LAG = 5;

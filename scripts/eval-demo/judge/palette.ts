@@ -23,24 +23,42 @@ export const COLOURS: Readonly<Record<string, Rgb>> = {
   white: [250, 250, 250],
 };
 
-/** A background: the colours at its top and its bottom, and a third one that runs in stripes through the latter. */
+/** A background: the colours at its top and its bottom, and those of what lies on or between the two. */
 export interface Scenery {
   readonly top: Rgb;
   readonly bottom: Rgb;
-  readonly stripes?: Rgb;
-  /** Does anything in it show that the camera moves? */
-  readonly textured: boolean;
+  /** Mountains, spots on the ground, stars; also ripples of models trained on earlier drawings. */
+  readonly landmarks: readonly Rgb[];
+  /** Is there an edge between the two? Otherwise one passes into the other. */
+  readonly horizon: boolean;
 }
 
 export const SCENERIES: Readonly<Record<string, Scenery>> = {
-  black: { top: [10, 10, 13], bottom: [18, 18, 20], textured: false },
-  gray: { top: [135, 135, 138], bottom: [115, 115, 117], textured: false },
-  beige: { top: [232, 214, 181], bottom: [217, 196, 161], textured: false },
-  'night sky': { top: [5, 8, 33], bottom: [26, 33, 87], textured: true },
-  grass: { top: [184, 224, 250], bottom: [143, 199, 92], stripes: [120, 179, 77], textured: true },
-  sea: { top: [209, 235, 250], bottom: [56, 128, 179], stripes: [102, 168, 204], textured: true },
-  desert: { top: [250, 230, 199], bottom: [222, 173, 107], stripes: [204, 153, 89], textured: true },
-  snow: { top: [168, 194, 219], bottom: [237, 242, 250], stripes: [214, 227, 242], textured: true },
+  black: { top: [10, 10, 13], bottom: [18, 18, 20], horizon: false, landmarks: [] },
+  gray: { top: [135, 135, 138], bottom: [115, 115, 117], horizon: false, landmarks: [] },
+  beige: { top: [232, 214, 181], bottom: [217, 196, 161], horizon: false, landmarks: [] },
+  'night sky': { top: [5, 8, 33], bottom: [26, 33, 87], horizon: false, landmarks: [[255, 242, 178]] },
+  grass: { top: [184, 224, 250], bottom: [143, 199, 92], horizon: true, landmarks: [[120, 179, 77]] },
+  sea: {
+    top: [209, 235, 250],
+    bottom: [72, 143, 188],
+    horizon: true,
+    landmarks: [
+      [143, 199, 92],
+      [122, 184, 214],
+      [56, 128, 179],
+    ],
+  },
+  desert: { top: [250, 230, 199], bottom: [222, 173, 107], horizon: true, landmarks: [[204, 153, 89]] },
+  snow: {
+    top: [168, 194, 219],
+    bottom: [237, 242, 250],
+    horizon: true,
+    landmarks: [
+      [138, 163, 191],
+      [194, 212, 235],
+    ],
+  },
 };
 
 /** Paper under crayon. */
@@ -72,9 +90,14 @@ export function styled(colour: Rgb, style: Style, cover: number = CRAYON_COVER[1
 export type Segment = readonly [Rgb, Rgb];
 
 /** Lines through all colours that a background has in a style, and mixtures of neighbours. */
-export function backgroundSegments({ top, bottom, stripes }: Scenery, style: Style): Segment[] {
-  const pairs: Segment[] = [[top, bottom]];
-  if (stripes !== undefined) pairs.push([bottom, stripes], [top, stripes]);
+export function backgroundSegments({ top, bottom, landmarks }: Scenery, style: Style): Segment[] {
+  const pairs: Segment[] = [
+    [top, bottom],
+    ...landmarks.flatMap((colour): Segment[] => [
+      [top, colour],
+      [bottom, colour],
+    ]),
+  ];
   const covers = style === 'crayon' ? CRAYON_COVER : [1];
   return covers.flatMap((cover) =>
     pairs.map(([a, b]): Segment => [styled(a, style, cover), styled(b, style, cover)]),
