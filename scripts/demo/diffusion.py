@@ -1,5 +1,7 @@
 """Noise schedule, training loss, and DDIM for the sample sheets (arXiv 2006.11239, 2010.02502)."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,7 +38,12 @@ def noise_loss(
 
 
 def noise_error(
-    model: Denoiser, latents: Tensor, text: Tensor, timestep: Tensor, noise: Tensor, courses: bool
+    model: Callable[[Tensor, Tensor, Tensor], Tensor],
+    latents: Tensor,
+    text: Tensor,
+    timestep: Tensor,
+    noise: Tensor,
+    courses: bool,
 ) -> Tensor:
     """Squared error of the predicted noise, weighted as Min-SNR does, so that nearly clean latents do not
     count more than composition.

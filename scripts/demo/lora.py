@@ -60,6 +60,46 @@ def adapt(unet: UNet, targets: list[str], rank: int, seed: int) -> None:
         parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank, generator))
 
 
+class GatedUpdates(nn.Module):
+    """Several low-rank updates of one network, each of which counts in some calls only."""
+
+    def __init__(
+        self, network: nn.Module, targets: list[str], names: list[str], rank: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.targets = targets
+        self.updates = nn.ModuleDict()
+        for name in names:
+            generator = torch.Generator().manual_seed(seed)
+            weights = [network.get_submodule(target).weight for target in targets]
+            self.updates[name] = nn.ModuleList([LowRank(weight, rank, generator) for weight in weights])
+
+    def weights(self, network: nn.Module, gates: Tensor) -> dict[str, Tensor]:
+        """`<layer>.weight` of every target plus its updates times `gates` [names], as
+        `torch.func.functional_call` takes them."""
+        found: dict[str, Tensor] = {}
+        pairs = list(zip(gates, self.updates.values()))
+        if gates.device.type == "cpu":
+            pairs = [(gate, update) for gate, update in pairs if gate]
+        for i, target in enumerate(self.targets):
+            changes = [gate * (u[i].up @ u[i].down) for gate, u in pairs]
+            found[f"{target}.weight"] = network.get_submodule(target).weight + sum(changes)
+        return found
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """The factors of one update under the names that `adapted` uses."""
+        named = zip(self.targets, self.updates[name])
+        return {f"{n}.{side}": getattr(layer, side) for n, layer in named for side in ("down", "up")}
+
+    @torch.no_grad()
+    def begin(self, name: str, path: Path) -> None:
+        """With the factors of a file, if there is one."""
+        if path.exists():
+            file = load_file(path)
+            for key, tensor in self.tensors(name).items():
+                tensor.copy_(file[key])
+
+
 def factors(update: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """(down [rank, inputs], up [outputs, rank]) whose product is nearest to the update [outputs, inputs]."""
     left, sizes, right = torch.linalg.svd(update, full_matrices=False)

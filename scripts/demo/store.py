@@ -13,6 +13,7 @@ from .drawing.dataset import CHUNK, WORDINGS, Source, draw_all
 from .drawing.render import SIZE
 from .files import write_whole
 from .model import Vae
+from .together import rank, wait
 from .tokens import LENGTH, token_ids
 from .training import multiplies_bfloat16
 
@@ -48,8 +49,9 @@ def pictures(source: Source, folder: Path, workers: int) -> np.ndarray:
             array[start : start + len(frames)] = frames[:, 0]
         array.flush()
 
-    if not path.exists():
+    if not path.exists() and not rank():
         write_whole(path, write)
+    wait()
     return np.load(path, mmap_mode="r")
 
 
@@ -90,7 +92,8 @@ def latent_store(source: Source, vae: Vae, folder: Path, device: torch.device, w
         with beside.open("wb") as file:
             np.savez(file, latents=np.concatenate(latents), ids=np.concatenate(ids))
 
-    if not path.exists():
+    if not path.exists() and not rank():
         write_whole(path, write)
+    wait()
     with np.load(path) as arrays:
         return LatentStore(*(torch.from_numpy(arrays[key]).to(device) for key in ("latents", "ids")))

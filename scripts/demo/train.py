@@ -22,6 +22,7 @@ from demo.stages.still import train_personalised, train_still  # noqa: E402
 from demo.stages.vae import train_vae  # noqa: E402
 from demo.stages.views import train_views  # noqa: E402
 from demo.stages.words import train_polish, train_words  # noqa: E402
+from demo.together import run_together, wait  # noqa: E402
 from demo.training import Run  # noqa: E402
 from demo.weights import weights_path  # noqa: E402
 
@@ -47,6 +48,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--export", type=Path, help="write the finished model's files into this folder")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for torch and for drawing")
+    parser.add_argument("--processes", type=int, default=1, help="that train together, each on its own batch")
     parser.add_argument("--limit", type=int, default=0, help="stop every stage after that many steps")
     parser.add_argument("--seconds", type=float, default=0, help="train every stage for that long instead")
     parser.add_argument("--no-graphs", action="store_true", help="no CUDA graphs")
@@ -57,9 +59,9 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def main() -> None:
-    options = arguments()
-    torch.set_num_threads(options.threads)
+def train_stages(options: argparse.Namespace) -> None:
+    """In each of the processes that train together."""
+    torch.set_num_threads(max(1, options.threads // options.processes))
     torch.set_flush_denormal(True)
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
@@ -73,11 +75,19 @@ def main() -> None:
         not options.no_graphs,
     )
     for stage in options.stages or STAGES:
-        if not weights_path(run.folder, stage).exists():
+        finished = weights_path(run.folder, stage).exists()
+        wait()
+        if not finished:
             print(f"stage {stage}", file=sys.stderr)
             STAGES[stage](run)
+        wait()
+
+
+def main() -> None:
+    options = arguments()
+    run_together(options.processes, train_stages, options)
     if options.export is not None:
-        for name, size in export(run.folder, options.export).items():
+        for name, size in export(options.out, options.export).items():
             print(f"{name}\t{size}")
 
 

@@ -22,6 +22,7 @@ from .config import Recipe, Stage
 from .files import write_whole
 from .muon import Muon
 from .replay import Objective, replay
+from .together import agree, rank
 
 
 @dataclass(frozen=True)
@@ -133,13 +134,16 @@ class Optimizer:
 
 
 def step_generator(run: Run, name: str, step: int) -> torch.Generator:
-    """The random numbers of one step."""
-    seed = zlib.crc32(f"{run.recipe.seed}/{name}/{step}".encode())
+    """The random numbers of one step, other ones in every process."""
+    key = f"{run.recipe.seed}/{name}/{step}" + (f"/{rank()}" if rank() else "")
+    seed = zlib.crc32(key.encode())
     return torch.Generator(run.device).manual_seed(seed)
 
 
 def log(run: Run, name: str, record: dict[str, float | int | str]) -> None:
     """Appends one line to the stage's log.jsonl."""
+    if rank():
+        return
     path = run.folder / name / "log.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
@@ -147,13 +151,16 @@ def log(run: Run, name: str, record: dict[str, float | int | str]) -> None:
 
 
 class Clock:
-    """Time that a stage has trained, in this process and before; None where only steps count."""
+    """Time that a stage has trained, in this process and before; None where only steps count.
+
+    It stands still during a step, and processes that train together have one time.
+    """
 
     def __init__(self, seconds: float, spent: float) -> None:
-        self.seconds, self.began = seconds, time.perf_counter() - spent
+        self.seconds, self.spent, self.began = seconds, spent, time.perf_counter() - spent
 
     @property
-    def spent(self) -> float:
+    def now(self) -> float:
         return time.perf_counter() - self.began
 
     @property
@@ -250,7 +257,7 @@ def train(
 
     `loss` gets the step and its random numbers; `sheet` draws samples into a PNG with averaged weights.
     Checkpoints and sheets go to the folder of the stage. True when all steps of the stage are done, or its
-    time is over.
+    time is over; in the first process alone, where several train together, as that one writes the result.
     """
     folder = run.folder / name
     average = Average(module, stage.ema)
@@ -264,7 +271,7 @@ def train(
     gradient = gradients(run, name, stage, module, loss)
     done, ended = first, first >= last or clock.over
     while not ended:
-        value = gradient(done)
+        value, clock.spent = agree(trained, gradient(done), clock.now)
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step(rate(stage, done, clock.passed))
         average.update(done)
@@ -273,6 +280,8 @@ def train(
         ended = done >= last or clock.over
         if done % stage.log_every == 0 or ended:
             pace.write(done)
+        if rank():
+            continue
         if done % stage.save_every == 0 or ended:
             save(folder / "checkpoint.pt", done, clock.spent, average, optimizer)
         # A sheet takes seconds, which a stage with few of them does better without.
@@ -280,4 +289,4 @@ def train(
             with average.applied():
                 sheet(folder / f"sheet-{done:06d}.png")
     average.copy_in(average.values)
-    return clock.over if run.seconds else done == stage.steps
+    return not rank() and (clock.over if run.seconds else done == stage.steps)

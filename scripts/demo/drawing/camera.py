@@ -8,13 +8,10 @@ from .motions import FRAMES
 
 Array = np.ndarray
 
-ZOOM = 1.7
-"""Magnification at the end of a zoom-in, where a zoom-out begins."""
-PAN = 0.40
+ZOOM = 1.4
+"""Magnification at the end of a zoom-in."""
+PAN = 0.3
 """Way of a pan in picture widths. Where the camera turns left, the scenery goes right."""
-
-BACKWARDS = {"zoom-out": "zoom-in", "pan-right": "pan-left"}
-"""Moves that are others backwards: the same views, so that a UNet that knows stills of one knows both."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,6 @@ def view(camera: str, time: Array) -> View:
     """One of names.CAMERAS at the given frames [frames] in 0..15."""
     progress = np.asarray(time, dtype=np.float32) / np.float32(FRAMES - 1)
     zero = np.zeros_like(progress)
-    if camera in BACKWARDS:
-        camera, progress = BACKWARDS[camera], 1 - progress
     # A pan is centred on the scene, so that a resting object stays in the picture.
     left = np.float32(PAN) * (np.float32(0.5) - progress) if camera == "pan-left" else zero
     zoom = 1 + np.float32(ZOOM - 1) * progress if camera == "zoom-in" else zero + 1

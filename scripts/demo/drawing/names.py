@@ -43,7 +43,7 @@ MOTIONS: dict[str, tuple[str, ...]] = {
 }
 
 STYLES: tuple[str, ...] = ("normal", "neon", "crayon")
-CAMERAS: tuple[str, ...] = ("fixed", "zoom-in", "zoom-out", "pan-left", "pan-right")
+CAMERAS: tuple[str, ...] = ("fixed", "zoom-in", "pan-left")
 
 ROUND_SHAPES = frozenset({"circle", "ring"})
 """Shapes that look the same at every angle; nobody could tell that they spin."""

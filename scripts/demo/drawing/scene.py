@@ -12,6 +12,11 @@ TURNING = ("bouncing", "spinning")
 """Motions whose frames all go another way: learned last, so that training shows them twice as often."""
 
 
+ANCHOR = 0.06
+"""Part of the panorama about its beginning in which the scenery of clips under moving cameras lies. Were it
+anywhere, frames that are hidden by noise would have to agree on where; so each follows from its number."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """One clip. `shift` in 0..1 places the scenery; `style` and `camera` are names of drawing/names.py."""
@@ -47,4 +52,7 @@ def scene_at(
 ) -> tuple[Scene, np.random.Generator]:
     """Scene number `index` of a data set, and the generator to draw its caption with."""
     generator = np.random.default_rng((seed, index))
-    return replace(random_scene(generator, held_out), style=style, camera=camera), generator
+    scene = replace(random_scene(generator, held_out), style=style, camera=camera)
+    if camera != "fixed":
+        scene = replace(scene, shift=ANCHOR * (scene.shift - 0.5) % 1)
+    return scene, generator

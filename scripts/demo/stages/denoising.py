@@ -19,36 +19,21 @@ from ..tokens import token_ids
 from ..training import Run
 
 COLUMNS = 8
-MOVING_NOISE = 0.7
-"""Share of the timesteps, from the clean end, at which clips under moving cameras are seen."""
 
 
 def denoising_loss(
-    run: Run,
-    model: Denoiser,
-    store: LatentStore,
-    count: int,
-    courses: bool = False,
-    moving: LatentStore | None = None,
+    run: Run, model: Denoiser, store: LatentStore, count: int, courses: bool = False
 ) -> Objective:
     """Noise prediction on `count` scenes per step; now and then without caption, for guidance.
 
-    `courses`: see `noise_error`. Of `moving` come `recipe.moving_cameras` of the scenes, with less noise: so
-    much that one sees the camera move. Where noise hides that, the camera stands.
+    `courses`: see `noise_error`.
     """
     empty = token_ids([""]).to(run.device)
-    moved = 0 if moving is None else round(count * run.recipe.moving_cameras)
 
     def draw(step: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        latents, ids = store.batch(count - moved, generator)
-        if moved:
-            seen, told = moving.batch(moved, generator)
-            latents, ids = torch.cat([latents, seen]), torch.cat([ids, told])
-        dropped = torch.rand(len(ids), generator=generator, device=ids.device) < run.recipe.empty_captions
-        ids = torch.where(dropped[:, None], empty, ids)
-        timestep, noise = random_noise(latents, courses, generator)
-        moves = torch.arange(count, device=timestep.device) >= count - moved
-        return latents, ids, torch.where(moves, (MOVING_NOISE * timestep).long(), timestep), noise
+        latents, ids = store.batch(count, generator)
+        dropped = torch.rand(count, generator=generator, device=ids.device) < run.recipe.empty_captions
+        return latents, torch.where(dropped[:, None], empty, ids), *random_noise(latents, courses, generator)
 
     def value(latents: Tensor, ids: Tensor, timestep: Tensor, noise: Tensor) -> Tensor:
         return noise_error(model, latents, model.text(ids, 0), timestep, noise, courses)

@@ -75,14 +75,15 @@ def motions_of(source: Source) -> Tensor:
 
 def random_stills(
     store: LatentStore, count: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents [count, 4, 1, h, w] of single frames of clips, token ids [count, 77], scenes [count]."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Latents [count, 4, 1, h, w] of single frames of clips, token ids [count, 77], scenes and frames."""
     device = store.latents.device
     scenes, frames, wordings = (
         torch.randint(0, size, (count,), generator=generator, device=device)
         for size in (len(store.latents), store.latents.size(1), store.ids.size(1))
     )
-    return store.latents[scenes, frames].unsqueeze(2).float(), store.ids[scenes, wordings].long(), scenes
+    latents, ids = store.latents[scenes, frames].unsqueeze(2).float(), store.ids[scenes, wordings].long()
+    return latents, ids, scenes, frames
 
 
 def clip_source(run: Run) -> Source:
@@ -103,7 +104,7 @@ def train_words(run: Run) -> None:
     taught = Taught(model).to(run.device)
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
-        latents, ids, scenes = random_stills(store, stage.batch, generator)
+        latents, ids, scenes, _ = random_stills(store, stage.batch, generator)
         dropped = torch.rand(stage.batch, generator=generator, device=ids.device) < recipe.empty_captions
         text = model.text(torch.where(dropped[:, None], empty, ids), 0)
         # Every other step at high noise, where the caption alone says where the object is.
@@ -131,7 +132,7 @@ def train_polish(run: Run) -> None:
     model.to(run.device).text.requires_grad_(False)
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
-        latents, ids, _ = random_stills(store, stage.batch, generator)
+        latents, ids, _, _ = random_stills(store, stage.batch, generator)
         dropped = torch.rand(stage.batch, generator=generator, device=ids.device) < recipe.empty_captions
         text = model.text(torch.where(dropped[:, None], empty, ids), 0)
         return noise_loss(model, latents, text, generator, courses=step % 4 == 3)
