@@ -16,17 +16,18 @@ using check::Values;
 
 namespace {
 
-// The pixel [y, x] of one output, by the definition; zeros lie around the picture.
+// The pixel [y, x] of one output, by the definition; zeros lie around the picture, of which `times` pixels in each
+// direction are one of x.
 template <typename Layer>
 double convolved(const Values& x, const Values& weight, const Layer& layer, int64_t image, int64_t row, int64_t column,
-                 int64_t output) {
+                 int64_t output, int64_t times = 1) {
   double total = 0;
   for (int64_t dy = 0; dy < 3; ++dy) {
     for (int64_t dx = 0; dx < 3; ++dx) {
       const int64_t y = row + dy - 1;
       const int64_t at = column + dx - 1;
-      if (y < 0 || y >= layer.height || at < 0 || at >= layer.width) continue;
-      const int64_t pixel = (image * layer.height + y) * layer.width + at;
+      if (y < 0 || y >= times * layer.height || at < 0 || at >= times * layer.width) continue;
+      const int64_t pixel = (image * layer.height + y / times) * layer.width + at / times;
       for (int64_t c = 0; c < layer.inputs; ++c) {
         total += x[pixel * layer.inputs + c] * weight[((c * 3 + dy) * 3 + dx) * layer.outputs + output];
       }
@@ -35,12 +36,36 @@ double convolved(const Values& x, const Values& weight, const Layer& layer, int6
   return total;
 }
 
-// Sizes that tiles do not divide; blocks that the rows of a product do not.
-void winograd_is_a_convolution(const Kernels& kernels, Element type, bool with_bias, bool with_added) {
+// Runs the kernels on all tiles, in blocks that the rows of a product do not divide.
+void run_winograd(const Kernels& kernels, const animatediff::Convolution3x3& layer) {
+  const int64_t tiles = animatediff::winograd_tile_count(layer);
+  EXPECT(tiles == 12);
+  const int64_t block = 5;
+  const int64_t places = animatediff::winograd_places(layer);
+  const int64_t panels = layer.outputs / animatediff::kWinogradOutputs;
+  const int64_t panel = places * layer.inputs * animatediff::kWinogradOutputs;
+  std::vector<float> weights(static_cast<size_t>(panels * panel));
+  std::vector<float> transformed(static_cast<size_t>(places * block * animatediff::winograd_stride(layer)));
+  std::vector<float> products(static_cast<size_t>(places * block * layer.outputs));
+  for (int64_t i = 0; i < panels; ++i) {
+    kernels.winograd_weights(layer, i * animatediff::kWinogradOutputs, weights.data() + i * panel);
+  }
+  for (int64_t tile = 0; tile < tiles; tile += block) {
+    const int64_t count = std::min(block, tiles - tile);
+    kernels.winograd_tiles(layer, tile, count, transformed.data());
+    kernels.winograd_outputs(layer, tile, count, transformed.data(), 0, panels, weights.data(), products.data());
+  }
+}
+
+// Sizes that tiles do not divide. `doubled`: all four parts of the convolution of a picture twice as large.
+void winograd_is_a_convolution(const Kernels& kernels, Element type, bool with_bias, bool with_added, bool doubled) {
   animatediff::Convolution3x3 layer{type, nullptr, nullptr, nullptr, nullptr, nullptr, 2, 9, 6, 48, 64};
-  const int64_t pixels = layer.images * layer.height * layer.width;
-  const Values x(type, static_cast<size_t>(pixels * layer.inputs), 21);
+  const int64_t times = doubled ? 2 : 1;
+  const int64_t height = times * layer.height;
+  const int64_t width = times * layer.width;
+  const Values x(type, static_cast<size_t>(layer.images * layer.height * layer.width * layer.inputs), 21);
   const Values weight(type, static_cast<size_t>(layer.inputs * 9 * layer.outputs), 22, 0.05F);
+  const int64_t pixels = layer.images * height * width;
   const Values added(type, static_cast<size_t>(pixels * layer.outputs), 23);
   const std::vector<float> bias = floats(static_cast<size_t>(layer.outputs), 24);
   Values y(type, static_cast<size_t>(pixels * layer.outputs), 25);
@@ -50,29 +75,16 @@ void winograd_is_a_convolution(const Kernels& kernels, Element type, bool with_b
   if (with_bias) layer.bias = bias.data();
   if (with_added) layer.added = added.at(0);
 
-  const int64_t tiles = animatediff::winograd_tile_count(layer);
-  EXPECT(tiles == 12);
-  const int64_t block = 5;
-  const int64_t panels = layer.outputs / animatediff::kWinogradOutputs;
-  const int64_t panel = animatediff::kWinogradPlaces * layer.inputs * animatediff::kWinogradOutputs;
-  std::vector<float> weights(static_cast<size_t>(panels * panel));
-  std::vector<float> transformed(
-      static_cast<size_t>(animatediff::kWinogradPlaces * block * animatediff::winograd_stride(layer)));
-  std::vector<float> products(static_cast<size_t>(animatediff::kWinogradPlaces * block * layer.outputs));
-  for (int64_t i = 0; i < panels; ++i) {
-    kernels.winograd_weights(layer, i * animatediff::kWinogradOutputs, weights.data() + i * panel);
-  }
-  for (int64_t tile = 0; tile < tiles; tile += block) {
-    const int64_t count = std::min(block, tiles - tile);
-    kernels.winograd_tiles(layer, tile, count, transformed.data());
-    kernels.winograd_outputs(layer, tile, count, transformed.data(), 0, panels, weights.data(), products.data());
+  if (!doubled) run_winograd(kernels, layer);
+  for (int64_t part = 0; doubled && part < 4; ++part) {
+    layer.part = part;
+    run_winograd(kernels, layer);
   }
   for (int64_t pixel = 0; pixel < pixels; ++pixel) {
-    const int64_t row = pixel / layer.width % layer.height;
+    const int64_t row = pixel / width % height;
     for (int64_t output = 0; output < layer.outputs; output += 7) {
       const auto at = static_cast<size_t>(pixel * layer.outputs + output);
-      double expected =
-          convolved(x, weight, layer, pixel / layer.width / layer.height, row, pixel % layer.width, output);
+      double expected = convolved(x, weight, layer, pixel / width / height, row, pixel % width, output, times);
       if (with_bias) expected += bias[static_cast<size_t>(output)];
       if (with_added) expected += added[at];
       // Sums of the transform are some ten times as large as the result.
@@ -156,7 +168,7 @@ int main() {
     for (const bool bias : {false, true}) {
       for (const bool added : {false, true}) {
         for (const Element type : {Element::kFloat32, Element::kBFloat16}) {
-          winograd_is_a_convolution(*set.kernels, type, bias, added);
+          for (const bool doubled : {false, true}) winograd_is_a_convolution(*set.kernels, type, bias, added, doubled);
         }
         for (const int64_t block : {7, 33, 40}) patches_are_a_convolution(*set.kernels, block, bias, added);
       }

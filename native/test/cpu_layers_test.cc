@@ -7,6 +7,7 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/upsample_nearest2d.h>
 #include <torch/script.h>
 
 #include <algorithm>
@@ -117,6 +118,26 @@ void weights_follow_the_size_of_pictures(at::ScalarType type) {
     EXPECT_NEAR(error(cpu::convolution(x, part, {}), expected), 0, tolerance(type, expected));
     EXPECT(cpu::has_winograd_order(part.tensor("weight")) == (side == 64 && is_transformed(type)));
     EXPECT(at::equal(cpu::unpacked(part.tensor("weight"), weight.sizes()), weight));
+  }
+}
+
+// Doubled where that has few products, doubled with too few tiles for it, and to an odd height.
+void upsampled_pictures_are_convolved(at::ScalarType type) {
+  const struct {
+    int64_t side, height;
+  } sizes[] = {{34, 68}, {8, 16}, {34, 67}, {34, 68}};
+  const at::Tensor weight = (at::randn({160, 128, 3, 3}) / 100).to(type);
+  const at::Tensor bias = at::randn({160}).to(type);
+  const torch::jit::Module module = convolution(std::string("U") + c10::toString(type), weight, bias, 1);
+  const cpu::Part part(module._ivalue());
+  cpu::pack(part);
+  for (const auto& size : sizes) {
+    const at::Tensor x = picture(2, 128, size.side, size.side, type);
+    const at::Tensor larger = at::upsample_nearest2d(wide(x), {size.height, 2 * size.side});
+    const at::Tensor expected = at::conv2d(larger, wide(weight), wide(bias), 1, 1);
+    const at::Tensor y = cpu::upsampled_convolution(x, part, size.height, 2 * size.side);
+    EXPECT(y.scalar_type() == type && y.is_contiguous(at::MemoryFormat::ChannelsLast));
+    EXPECT_NEAR(error(y, expected), 0, tolerance(type, expected));
   }
 }
 
@@ -286,6 +307,7 @@ int main() {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     convolutions_agree(type);
     weights_follow_the_size_of_pictures(type);
+    upsampled_pictures_are_convolved(type);
     patches_are_convolutions(type);
     feed_forward_is_the_same_in_parts(type);
   }

@@ -7,6 +7,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/upsample_nearest2d.h>
 
 #include <algorithm>
 #include <cmath>
@@ -202,6 +203,15 @@ at::Tensor convolution(const at::Tensor& x, const Part& layer, const at::Tensor&
   }
   at::Tensor y = at::conv2d(x, weight, bias, stride, padding);
   return added.defined() ? y.add_(added) : y;
+}
+
+at::Tensor upsampled_convolution(const at::Tensor& x, const Part& layer, int64_t height, int64_t width) {
+  const bool doubled = height == 2 * x.size(2) && width == 2 * x.size(3);
+  if (doubled && !is_tiled(layer.tensor("weight")) && pays(x)) {
+    const at::Tensor weight = packed_for(layer, x);
+    if (has_winograd_order(weight)) return winograd_convolution(x, weight, layer.optional("bias"), {}, true);
+  }
+  return convolution(at::upsample_nearest2d(x, {height, width}), layer);
 }
 
 at::Tensor group_norm(const at::Tensor& x, const at::Tensor& given_weight, const at::Tensor& given_bias,

@@ -35,6 +35,9 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::opt
 /** Convolution with the stride of `layer` and padding that keeps the size at stride 1; plus `added` if defined. */
 at::Tensor convolution(const at::Tensor& x, const Part& layer, const at::Tensor& added = {});
 
+/** The same of x after nearest-neighbour upsampling to that size, with fewer products where the size is doubled. */
+at::Tensor upsampled_convolution(const at::Tensor& x, const Part& layer, int64_t height, int64_t width);
+
 struct GroupNormOptions {
   /** Statistics are taken over the rows of each of so many equal parts of x: n for every frame, n / frames for clips.
    */

@@ -1,6 +1,5 @@
 // Convolutional modules of the UNet.
 #include <ATen/ops/linear.h>
-#include <ATen/ops/upsample_nearest2d.h>
 
 #include "modules.h"
 #include "residual.h"
@@ -40,7 +39,7 @@ at::Tensor unet_downsample(const Part& self, Inputs inputs) {
 
 at::Tensor unet_upsample(const Part& self, Inputs inputs) {
   const at::Tensor x = channels_last(inputs[0].toTensor());
-  return convolution(at::upsample_nearest2d(x, {inputs[1].toInt(), inputs[2].toInt()}), self["conv"]);
+  return upsampled_convolution(x, self["conv"], inputs[1].toInt(), inputs[2].toInt());
 }
 
 }  // namespace animatediff::cpu

@@ -1,6 +1,5 @@
 // Modules of the autoencoder.
 #include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/upsample_nearest2d.h>
 
 #include "attention.h"
 #include "modules.h"
@@ -36,7 +35,7 @@ at::Tensor vae_downsample(const Part& self, Inputs inputs) {
 
 at::Tensor vae_upsample(const Part& self, Inputs inputs) {
   const at::Tensor x = channels_last(inputs[0].toTensor());
-  return convolution(at::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)}), self["conv"]);
+  return upsampled_convolution(x, self["conv"], 2 * x.size(2), 2 * x.size(3));
 }
 
 }  // namespace animatediff::cpu

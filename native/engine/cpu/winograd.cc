@@ -31,7 +31,7 @@ int64_t up(int64_t count, int64_t step) { return (count + step - 1) / step; }
 
 // Tiles that one thread transforms and multiplies at once.
 int64_t block_of(const Convolution3x3& layer, int64_t tiles) {
-  const int64_t fits = kTileFloats / (kWinogradPlaces * winograd_stride(layer));
+  const int64_t fits = kTileFloats / (winograd_places(layer) * winograd_stride(layer));
   const int64_t most = std::clamp(fits / kRows * kRows, kLeastBlock, kMostBlock);
   // Every thread the same number of blocks, all about as large.
   const int64_t threads = at::get_num_threads();
@@ -43,17 +43,18 @@ void transform_weights(const Convolution3x3& layer, int64_t first, int64_t outpu
   parallel_for(0, outputs / kWinogradOutputs, 1, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t at = panel * kWinogradOutputs;
-      kernels().winograd_weights(layer, first + at, transformed + kWinogradPlaces * layer.inputs * at);
+      kernels().winograd_weights(layer, first + at, transformed + winograd_places(layer) * layer.inputs * at);
     }
   });
 }
 
 void multiply_tiles(const Convolution3x3& layer, int64_t first, int64_t outputs, const float* weights) {
+  const int64_t places = winograd_places(layer);
   const int64_t tiles = winograd_tile_count(layer);
   const int64_t block = block_of(layer, tiles);
   parallel_for(0, up(tiles, block), 1, [&](int64_t begin, int64_t end) {
-    const at::Tensor transformed = at::empty({kWinogradPlaces * block * winograd_stride(layer)}, at::kFloat);
-    const at::Tensor products = at::empty({kWinogradPlaces * kPanels * block * kWinogradOutputs}, at::kFloat);
+    const at::Tensor transformed = at::empty({places * block * winograd_stride(layer)}, at::kFloat);
+    const at::Tensor products = at::empty({places * kPanels * block * kWinogradOutputs}, at::kFloat);
     auto* const pixels = transformed.mutable_data_ptr<float>();
     for (int64_t item = begin; item < end; ++item) {
       const int64_t tile = item * block;
@@ -63,10 +64,24 @@ void multiply_tiles(const Convolution3x3& layer, int64_t first, int64_t outputs,
         const int64_t at = panel * kWinogradOutputs;
         kernels().winograd_outputs(layer, tile, count, pixels, first + at,
                                    std::min(kPanels, outputs / kWinogradOutputs - panel),
-                                   weights + kWinogradPlaces * layer.inputs * at, products.mutable_data_ptr<float>());
+                                   weights + places * layer.inputs * at, products.mutable_data_ptr<float>());
       }
     }
   });
+}
+
+void convolve(const Convolution3x3& layer) {
+  const int64_t panel = winograd_places(layer) * layer.inputs * kWinogradOutputs;
+  const int64_t panels = layer.outputs / kWinogradOutputs;
+  // At least a panel for every thread; all parts about as large.
+  const int64_t most = std::max<int64_t>(kWeightFloats / panel, at::get_num_threads());
+  const int64_t each = up(panels, up(panels, most));
+  const at::Tensor weights = at::empty({panel * std::min(each, panels)}, at::kFloat);
+  for (int64_t first = 0; first < panels; first += each) {
+    const int64_t outputs = std::min(each, panels - first) * kWinogradOutputs;
+    transform_weights(layer, first * kWinogradOutputs, outputs, weights.mutable_data_ptr<float>());
+    multiply_tiles(layer, first * kWinogradOutputs, outputs, weights.const_data_ptr<float>());
+  }
 }
 
 // Where bfloat16 is multiplied so much faster than float32 that a quarter of the multiplications is no gain;
@@ -98,12 +113,13 @@ bool pays(const at::Tensor& x) {
 }
 
 at::Tensor winograd_convolution(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
-                                const at::Tensor& added) {
+                                const at::Tensor& added, bool doubled) {
   const at::Tensor offset = bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
-  at::Tensor y = at::empty({x.size(0), weight.size(0), x.size(2), x.size(3)},
+  const int64_t times = doubled ? 2 : 1;
+  at::Tensor y = at::empty({x.size(0), weight.size(0), times * x.size(2), times * x.size(3)},
                            x.options().memory_format(at::MemoryFormat::ChannelsLast));
   const at::Tensor other = added.defined() ? added.contiguous(at::MemoryFormat::ChannelsLast) : added;
-  const Convolution3x3 layer{
+  Convolution3x3 layer{
       element(x),
       x.const_data_ptr(),
       weight.const_data_ptr(),
@@ -116,17 +132,11 @@ at::Tensor winograd_convolution(const at::Tensor& x, const at::Tensor& weight, c
       x.size(1),
       weight.size(0),
   };
-  const int64_t panel = kWinogradPlaces * layer.inputs * kWinogradOutputs;
-  const int64_t panels = layer.outputs / kWinogradOutputs;
-  // At least a panel for every thread; all parts about as large.
-  const int64_t most = std::max<int64_t>(kWeightFloats / panel, at::get_num_threads());
-  const int64_t each = up(panels, up(panels, most)) * kWinogradOutputs;
-  const at::Tensor weights = at::empty({kWinogradPlaces * layer.inputs * std::min(each, layer.outputs)}, at::kFloat);
-  for (int64_t first = 0; first < layer.outputs; first += each) {
-    const int64_t outputs = std::min(each, layer.outputs - first);
-    transform_weights(layer, first, outputs, weights.mutable_data_ptr<float>());
-    multiply_tiles(layer, first, outputs, weights.const_data_ptr<float>());
+  if (!doubled) {
+    convolve(layer);
+    return y;
   }
+  for (layer.part = 0; layer.part < 4; ++layer.part) convolve(layer);
   return y;
 }
 

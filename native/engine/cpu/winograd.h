@@ -21,8 +21,11 @@ bool has_winograd_order(const at::Tensor& weight);
 /** Whether x [n, in, h, w] has enough pixels for the transformed weights to pay. */
 bool pays(const at::Tensor& x);
 
-/** The convolution of x, channels-last, with a weight in that order; plus `added`, which may be undefined. */
+/**
+ * The convolution of x, channels-last, with a weight in that order; plus `added`, which may be undefined. `doubled`: of
+ * x with height and width doubled, every pixel four times, which is never in memory.
+ */
 at::Tensor winograd_convolution(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
-                                const at::Tensor& added);
+                                const at::Tensor& added, bool doubled = false);
 
 }  // namespace animatediff::cpu

@@ -32,6 +32,9 @@ struct PackedHead {
 /**
  * A convolution with a 3x3 kernel, stride 1 and padding 1. Pictures are [images, height, width, channels]; weights
  * [inputs, 3, 3, outputs]. `inputs` divides by 16, `outputs` by 32.
+ *
+ * Or the same of x with height and width doubled, every pixel of which stands for four: y is of that size, and what is
+ * computed is one of the four pictures that its pixels with even and odd rows and columns make.
  */
 struct Convolution3x3 {
   Element type;
@@ -47,14 +50,19 @@ struct Convolution3x3 {
   int64_t width;
   int64_t inputs;
   int64_t outputs;
+  /** -1: nothing is doubled. 0 to 3: twice the row's parity in y, plus the column's, of the pixels that are written. */
+  int64_t part = -1;
 };
 
 /** Outputs that one transformed panel of weights holds. */
 inline constexpr int64_t kWinogradOutputs = 32;
-/** Numbers that a tile of 4x4 pixels, or a 3x3 kernel, becomes. */
+/** Numbers that a tile of 4x4 pixels, or a kernel, becomes: at most so many. */
 inline constexpr int64_t kWinogradPlaces = 36;
 
-/** Tiles of 4x4 pixels that cover all pictures, those at the edges only in part. */
+/** Of a layer: a pixel of a part sees no more than 2x2 pixels of x, so that a tile sees 5x5 of them, not 6x6. */
+constexpr int64_t winograd_places(const Convolution3x3& layer) { return layer.part < 0 ? kWinogradPlaces : 25; }
+
+/** Tiles of 4x4 pixels that cover all pictures, or parts of them, those at the edges only in part. */
 constexpr int64_t winograd_tile_count(const Convolution3x3& layer) {
   return layer.images * ((layer.height + 3) / 4) * ((layer.width + 3) / 4);
 }
@@ -174,11 +182,12 @@ struct Kernels {
   void (*attend)(Element type, HeadRows<const void*> queries, const PackedHead& head, int64_t width, float scale,
                  HeadRows<void*> output, void* scratch);
 
-  /** Transformed weights of the 32 outputs from `first_output`, a panel: [36, inputs, 32]. */
+  /** Transformed weights of the 32 outputs from `first_output`, a panel: [winograd_places, inputs, 32]. */
   void (*winograd_weights)(const Convolution3x3& layer, int64_t first_output, float* transformed);
-  /** Transformed pixels around `count` tiles: [36, count, winograd_stride]. */
+  /** Transformed pixels around `count` tiles: [winograd_places, count, winograd_stride]. */
   void (*winograd_tiles)(const Convolution3x3& layer, int64_t first_tile, int64_t count, float* transformed);
-  /** Writes the outputs of some panels for these tiles; `products` is scratch memory [36, panels, count, 32]. */
+  /** Writes the outputs of some panels for these tiles; `products` is scratch memory
+   * [winograd_places, panels, count, 32]. */
   void (*winograd_outputs)(const Convolution3x3& layer, int64_t first_tile, int64_t count, const float* tiles,
                            int64_t first_output, int64_t panels, const float* weights, float* products);
 

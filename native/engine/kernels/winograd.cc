@@ -1,7 +1,8 @@
-// 3x3 convolution by Winograd's F(4x4, 3x3): Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks"
-// (arXiv 1509.09308), section 4.3, whose matrices B, G and A are written out here. Tiles of 6x6 pixels overlap by two
-// and give 4x4 pixels each; for each pair of channels they take 36 multiplications, which are 36 products of matrices,
-// where the direct way takes 144. All of it is float32, also where pixels and weights are bfloat16.
+// 3x3 convolution by Winograd's F(4x4, 3x3). Tiles of 6x6 pixels overlap by two and give 4x4 pixels each; for each pair
+// of channels they take 36 multiplications, which are 36 products of matrices, where the direct way takes 144. Where x
+// is doubled, each of the four parts of y is a 2x2 convolution of x itself, whose kernel has sums of the weights that
+// fall on the same pixel: F(4x4, 2x2), with tiles of 5x5 pixels and 25 products. All of it is float32, also where
+// pixels and weights are bfloat16.
 #include "winograd.h"
 
 #include <algorithm>
@@ -10,13 +11,12 @@
 #include <vector>
 
 #include "vector.h"
+#include "winograd_transforms.h"
 
 namespace animatediff::ANIMATEDIFF_KERNELS {
 namespace {
 
-constexpr int64_t kPatch = 6;
 constexpr int64_t kTile = 4;
-static_assert(kPatch * kPatch == kWinogradPlaces);
 
 // What the product of matrices keeps in registers: vectors as wide as a register is, or the compiler would spill them.
 #if defined(__AVX512F__)
@@ -34,37 +34,6 @@ constexpr int64_t kColumns = kVectors * kWidth;
 static_assert(kWinogradOutputs % kColumns == 0);
 using Register [[gnu::vector_size(4 * kWidth)]] = float;
 
-using Six = std::array<Floats, 6>;
-
-// B^T x.
-inline Six tile_transform(const Six& x) {
-  const Floats even = x[4] - 4.0F * x[2];
-  const Floats odd = x[3] - 4.0F * x[1];
-  const Floats near = x[4] - x[2];
-  const Floats far = 2.0F * (x[3] - x[1]);
-  return {4.0F * x[0] - 5.0F * x[2] + x[4], even + odd, even - odd, near + far, near - far,
-          4.0F * x[1] - 5.0F * x[3] + x[5]};
-}
-
-// G x.
-inline Six weight_transform(const Floats& a, const Floats& b, const Floats& c) {
-  const Floats outer = (a + c) * (-1.0F / 6);
-  const Floats middle = b * (1.0F / 6);
-  const Floats wide = a * (1.0F / 24) + c * (1.0F / 6);
-  const Floats half = b * (1.0F / 12);
-  return {a * 0.25F, outer - middle, outer + middle, wide + half, wide - half, c};
-}
-
-// A^T x.
-inline std::array<Floats, 4> output_transform(const Six& x) {
-  const Floats sum1 = x[1] + x[2];
-  const Floats difference1 = x[1] - x[2];
-  const Floats sum2 = x[3] + x[4];
-  const Floats difference2 = x[3] - x[4];
-  return {x[0] + sum1 + sum2, difference1 + 2.0F * difference2, sum1 + 4.0F * sum2,
-          difference1 + 8.0F * difference2 + x[5]};
-}
-
 struct Place {
   int64_t image, y, x;
 };
@@ -75,7 +44,19 @@ Place place_of(const Convolution3x3& layer, int64_t tile) {
   return {tile / (across * down), tile / across % down * kTile, tile % across * kTile};
 }
 
-template <typename T>
+// Whether the parts of y that are written have odd rows, and odd columns.
+bool odd_rows(const Convolution3x3& layer) { return layer.part >= 2; }
+bool odd_columns(const Convolution3x3& layer) { return layer.part > 0 && layer.part % 2 == 1; }
+
+// Three weights of a row or a column of the kernel, transformed. Of two pixels of the doubled x that are one pixel of
+// x, an even row of y has the later two weights on one, an odd row the first two.
+template <size_t Patch>
+inline std::array<Floats, Patch> weights_transform(const Floats& a, const Floats& b, const Floats& c, bool odd) {
+  if constexpr (Patch == 6) return weight_transform(a, b, c);
+  else return odd ? weight_transform(a + b, c) : weight_transform(a, b + c);
+}
+
+template <typename T, size_t Patch>
 void weights_of(const Convolution3x3& layer, int64_t first_output, float* transformed) {
   const auto* const weight = static_cast<const T*>(layer.weight) + first_output;
   const int64_t plane = layer.inputs * kWinogradOutputs;
@@ -84,29 +65,34 @@ void weights_of(const Convolution3x3& layer, int64_t first_output, float* transf
       const auto at = [&](int64_t row, int64_t column) {
         return load(weight + ((input * 3 + row) * 3 + column) * layer.outputs + lane);
       };
-      std::array<Six, 3> columns;
-      for (int64_t c = 0; c < 3; ++c) columns[c] = weight_transform(at(0, c), at(1, c), at(2, c));
-      float* const target = transformed + input * kWinogradOutputs + lane;
-      for (int64_t row = 0; row < kPatch; ++row) {
-        const Six values = weight_transform(columns[0][row], columns[1][row], columns[2][row]);
-        for (int64_t c = 0; c < kPatch; ++c) store(target + (row * kPatch + c) * plane, values[c]);
+      std::array<std::array<Floats, Patch>, 3> columns;
+      for (int64_t c = 0; c < 3; ++c) {
+        columns[c] = weights_transform<Patch>(at(0, c), at(1, c), at(2, c), odd_rows(layer));
+      }
+      float* target = transformed + input * kWinogradOutputs + lane;
+      for (size_t row = 0; row < Patch; ++row) {
+        const auto values =
+            weights_transform<Patch>(columns[0][row], columns[1][row], columns[2][row], odd_columns(layer));
+        for (size_t c = 0; c < Patch; ++c, target += plane) store(target, values[c]);
       }
     }
   }
 }
 
-template <typename T>
+template <typename T, size_t Patch>
 void tiles_of(const Convolution3x3& layer, int64_t first_tile, int64_t count, float* transformed) {
   const std::vector<T> outside(static_cast<size_t>(layer.inputs));
   const int64_t stride = winograd_stride(layer);
   const int64_t plane = count * stride;
+  const int64_t above = odd_rows(layer) ? 0 : 1;
+  const int64_t before = odd_columns(layer) ? 0 : 1;
   for (int64_t i = 0; i < count; ++i, transformed += stride) {
     const Place place = place_of(layer, first_tile + i);
-    const T* pixels[kPatch][kPatch];
-    for (int64_t row = 0; row < kPatch; ++row) {
-      for (int64_t column = 0; column < kPatch; ++column) {
-        const int64_t y = place.y + row - 1;
-        const int64_t x = place.x + column - 1;
+    const T* pixels[Patch][Patch];
+    for (size_t row = 0; row < Patch; ++row) {
+      for (size_t column = 0; column < Patch; ++column) {
+        const int64_t y = place.y + static_cast<int64_t>(row) - above;
+        const int64_t x = place.x + static_cast<int64_t>(column) - before;
         const bool inside = y >= 0 && y < layer.height && x >= 0 && x < layer.width;
         pixels[row][column] = !inside ? outside.data()
                                       : static_cast<const T*>(layer.x) +
@@ -114,17 +100,18 @@ void tiles_of(const Convolution3x3& layer, int64_t first_tile, int64_t count, fl
       }
     }
     for (int64_t input = 0; input < layer.inputs; input += kLanes) {
-      std::array<Six, kPatch> columns;
-      for (int64_t c = 0; c < kPatch; ++c) {
-        Six column;
-        for (int64_t row = 0; row < kPatch; ++row) column[row] = load(pixels[row][c] + input);
+      std::array<std::array<Floats, Patch>, Patch> columns;
+      for (size_t c = 0; c < Patch; ++c) {
+        std::array<Floats, Patch> column;
+        for (size_t row = 0; row < Patch; ++row) column[row] = load(pixels[row][c] + input);
         columns[c] = tile_transform(column);
       }
-      for (int64_t row = 0; row < kPatch; ++row) {
-        Six values;
-        for (int64_t c = 0; c < kPatch; ++c) values[c] = columns[c][row];
+      float* target = transformed + input;
+      for (size_t row = 0; row < Patch; ++row) {
+        std::array<Floats, Patch> values;
+        for (size_t c = 0; c < Patch; ++c) values[c] = columns[c][row];
         values = tile_transform(values);
-        for (int64_t c = 0; c < kPatch; ++c) store(transformed + (row * kPatch + c) * plane + input, values[c]);
+        for (size_t c = 0; c < Patch; ++c, target += plane) store(target, values[c]);
       }
     }
   }
@@ -174,7 +161,13 @@ void multiply(const float* tiles, int64_t count, int64_t stride, const float* we
   }
 }
 
-template <typename T>
+// Number of the pixel of y that a tile's pixel [y, x] is.
+int64_t pixel_of(const Convolution3x3& layer, int64_t image, int64_t y, int64_t x) {
+  if (layer.part < 0) return (image * layer.height + y) * layer.width + x;
+  return 2 * ((image * layer.height + y) * 2 + layer.part / 2) * layer.width + 2 * x + layer.part % 2;
+}
+
+template <typename T, size_t Patch>
 void write_outputs(const Convolution3x3& layer, int64_t first_tile, int64_t count, int64_t first_output,
                    const float* products, int64_t plane) {
   for (int64_t i = 0; i < count; ++i, products += kWinogradOutputs) {
@@ -182,20 +175,22 @@ void write_outputs(const Convolution3x3& layer, int64_t first_tile, int64_t coun
     const int64_t high = std::min(kTile, layer.height - place.y);
     const int64_t wide = std::min(kTile, layer.width - place.x);
     for (int64_t lane = 0; lane < kWinogradOutputs; lane += kLanes) {
-      std::array<std::array<Floats, kTile>, kPatch> columns;
-      for (int64_t c = 0; c < kPatch; ++c) {
-        Six column;
-        for (int64_t row = 0; row < kPatch; ++row) column[row] = load(products + (row * kPatch + c) * plane + lane);
+      std::array<std::array<Floats, kTile>, Patch> columns;
+      for (size_t c = 0; c < Patch; ++c) {
+        std::array<Floats, Patch> column;
+        for (size_t row = 0; row < Patch; ++row) {
+          column[row] = load(products + static_cast<int64_t>(row * Patch + c) * plane + lane);
+        }
         columns[c] = output_transform(column);
       }
       const Floats bias = layer.bias == nullptr ? Floats{} : load(layer.bias + first_output + lane);
       for (int64_t row = 0; row < high; ++row) {
-        Six values;
-        for (int64_t c = 0; c < kPatch; ++c) values[c] = columns[c][row];
+        std::array<Floats, Patch> values;
+        for (size_t c = 0; c < Patch; ++c) values[c] = columns[c][row];
         const std::array<Floats, kTile> pixels = output_transform(values);
-        const int64_t pixel = (place.image * layer.height + place.y + row) * layer.width + place.x;
         for (int64_t c = 0; c < wide; ++c) {
-          const int64_t at = (pixel + c) * layer.outputs + first_output + lane;
+          const int64_t pixel = pixel_of(layer, place.image, place.y + row, place.x + c);
+          const int64_t at = pixel * layer.outputs + first_output + lane;
           Floats value = pixels[c] + bias;
           if (layer.added != nullptr) value += load(static_cast<const T*>(layer.added) + at);
           store(static_cast<T*>(layer.y) + at, value);
@@ -205,37 +200,47 @@ void write_outputs(const Convolution3x3& layer, int64_t first_tile, int64_t coun
   }
 }
 
+// Calls `work` with the size of the layer's patches and an element of its type.
+template <typename Work>
+void with_types(const Convolution3x3& layer, Work work) {
+  const auto patch = [&]<typename T>(T element) {
+    if (layer.part < 0) work(std::integral_constant<size_t, 6>(), element);
+    else work(std::integral_constant<size_t, 5>(), element);
+  };
+  if (layer.type == Element::kFloat32) patch(float());
+  else patch(BFloat16());
+}
+
 }  // namespace
 
 void winograd_weights(const Convolution3x3& layer, int64_t first_output, float* transformed) {
-  if (layer.type == Element::kFloat32) weights_of<float>(layer, first_output, transformed);
-  else weights_of<BFloat16>(layer, first_output, transformed);
+  with_types(layer,
+             [&]<typename T>(auto patch, T /*element*/) { weights_of<T, patch>(layer, first_output, transformed); });
 }
 
 void winograd_tiles(const Convolution3x3& layer, int64_t first_tile, int64_t count, float* transformed) {
-  if (layer.type == Element::kFloat32) tiles_of<float>(layer, first_tile, count, transformed);
-  else tiles_of<BFloat16>(layer, first_tile, count, transformed);
+  with_types(layer,
+             [&]<typename T>(auto patch, T /*element*/) { tiles_of<T, patch>(layer, first_tile, count, transformed); });
 }
 
 void winograd_outputs(const Convolution3x3& layer, int64_t first_tile, int64_t count, const float* tiles,
                       int64_t first_output, int64_t panels, const float* weights, float* products) {
+  const int64_t places = winograd_places(layer);
   const int64_t stride = winograd_stride(layer);
   const int64_t depth = layer.inputs * kWinogradOutputs;
   const int64_t size = count * kWinogradOutputs;
   // All panels after each other at one place, whose tiles stay in the second cache meanwhile.
-  for (int64_t place = 0; place < kWinogradPlaces; ++place) {
+  for (int64_t place = 0; place < places; ++place) {
     for (int64_t panel = 0; panel < panels; ++panel) {
-      multiply(tiles + place * count * stride, count, stride, weights + (panel * kWinogradPlaces + place) * depth,
-               layer.inputs, products + (place * panels + panel) * size);
+      multiply(tiles + place * count * stride, count, stride, weights + (panel * places + place) * depth, layer.inputs,
+               products + (place * panels + panel) * size);
     }
   }
   for (int64_t panel = 0; panel < panels; ++panel) {
     const int64_t output = first_output + panel * kWinogradOutputs;
-    if (layer.type == Element::kFloat32) {
-      write_outputs<float>(layer, first_tile, count, output, products + panel * size, panels * size);
-    } else {
-      write_outputs<BFloat16>(layer, first_tile, count, output, products + panel * size, panels * size);
-    }
+    with_types(layer, [&]<typename T>(auto patch, T /*element*/) {
+      write_outputs<T, patch>(layer, first_tile, count, output, products + panel * size, panels * size);
+    });
   }
 }
 
