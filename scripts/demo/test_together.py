@@ -1,4 +1,4 @@
-"""Quick test of processes that train together, and of the UNet's steering."""
+"""Quick test of processes that train together."""
 
 import json
 import tempfile
@@ -7,55 +7,28 @@ from pathlib import Path
 
 import torch
 
-from demo.config import RECIPES
-from demo.drawing.backgrounds import AROUND
-from demo.drawing.camera import PAN
-from demo.drawing.dataset import Source
-from demo.model import Denoiser
-from demo.stages.steering import STATE, Steering, camera_states
-from demo.together import agree, rank, run_together
+from demo.together import agree, rank, run_together, share
 
 
 def work(folder: str) -> None:
     """Each process has its own gradient and its own numbers; writes what all agreed on."""
     seen, unseen = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(1))
     seen.grad = torch.tensor([1.0, 3.0]) * (1 + rank())
+    begun = torch.full((2,), float(rank()))
+    share([begun])
     numbers = agree([seen, unseen], 10.0 * rank(), torch.tensor(2.0))
-    Path(folder, f"{rank()}.json").write_text(json.dumps([*seen.grad.tolist(), *map(float, numbers)]))
+    Path(folder, f"{rank()}.json").write_text(
+        json.dumps([*seen.grad.tolist(), *map(float, numbers), *begun.tolist()])
+    )
 
 
 class Together(unittest.TestCase):
-    def test_go_on_from_the_mean_of_all_gradients(self) -> None:
-        for count, expected in ((1, [1, 3, 0, 2]), (2, [1.5, 4.5, 5, 2])):
+    def test_begin_alike_and_go_on_from_the_mean_of_all_gradients(self) -> None:
+        for count, expected in ((1, [1, 3, 0, 2, 0, 0]), (2, [1.5, 4.5, 5, 2, 0, 0])):
             with tempfile.TemporaryDirectory() as folder:
                 run_together(count, work, folder)
                 written = [json.loads(path.read_text()) for path in Path(folder).iterdir()]
             self.assertEqual(written, [expected] * count)
-
-
-class SteeringTest(unittest.TestCase):
-    def test_knows_the_camera_of_every_frame(self) -> None:
-        zoom, pan = (camera_states(Source(3, 2, 16, camera=camera)) for camera in ("zoom-in", "pan-left"))
-        self.assertEqual(zoom.shape, (2, 16, STATE))
-        torch.testing.assert_close(zoom[0, :, 5], torch.arange(16) / 15)
-        torch.testing.assert_close(pan[0, :, 4], 1 - 2 * torch.arange(16) / 15)
-        # The panorama turns about its anchor.
-        angle = torch.atan2(pan[0, :, 0], pan[0, :, 1])
-        self.assertAlmostEqual(float(angle[0] - angle[-1]), 2 * torch.pi * PAN / AROUND, places=4)
-        self.assertLess(float((angle[0] + angle[-1]).abs()), 2 * torch.pi * 0.06)
-
-    def test_reaches_the_output_only_while_a_state_is_given(self) -> None:
-        model = Denoiser(RECIPES["test"].family, motion=False)
-        steering = Steering(model.unet)
-        for steer in steering.maps:
-            torch.nn.init.ones_(steer.weight)
-        inputs = torch.randn(2, 4, 1, 4, 4), torch.tensor([500, 500]), torch.randn(2, 77, 32)
-        with torch.no_grad():
-            plain = model(*inputs)
-            steering.state = torch.tensor([[0.0] * STATE, [1.0] * STATE])
-            steered = model(*inputs)
-        self.assertTrue(torch.equal(plain[0], steered[0]))
-        self.assertGreater(float((plain[1] - steered[1]).abs().max()), 1e-3)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,13 @@ def wait() -> None:
         dist.barrier()
 
 
+def share(parameters: Sequence[Tensor]) -> None:
+    """Gives all processes the first one's values, which may have begun at random."""
+    if dist.is_initialized():
+        for p in parameters:
+            dist.broadcast(p.data, 0)
+
+
 def agree(parameters: Sequence[Tensor], *numbers: float | Tensor) -> Sequence[float | Tensor]:
     """Puts the mean of all processes into the parameters' gradients; returns the means of the numbers."""
     if not dist.is_initialized():

@@ -53,6 +53,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0, help="train every stage for that long instead")
     parser.add_argument("--no-graphs", action="store_true", help="no CUDA graphs")
     options = parser.parse_args()
+    if options.processes > 1 and options.device != "cpu":
+        parser.error("--processes is for --device cpu.")
     unknown = [stage for stage in options.stages if stage not in STAGES]
     if unknown:
         parser.error(f"no stage is called {unknown[0]!r}; choose from {', '.join(STAGES)}")

@@ -22,7 +22,7 @@ from .config import Recipe, Stage
 from .files import write_whole
 from .muon import Muon
 from .replay import Objective, replay
-from .together import agree, rank
+from .together import agree, rank, share
 
 
 @dataclass(frozen=True)
@@ -260,6 +260,7 @@ def train(
     time is over; in the first process alone, where several train together, as that one writes the result.
     """
     folder = run.folder / name
+    share([p for p in module.parameters() if p.requires_grad])
     average = Average(module, stage.ema)
     trained = list(average.trained.values())
     optimizer = Optimizer(stage, average.trained)
