@@ -1,11 +1,11 @@
 /** The command line of the benchmark. `bench/README.md` explains it. */
 import os from 'node:os';
-import { parseArgs } from 'node:util';
 import type { EngineDtype } from '../lib/load.ts';
 import type { Compat } from '../lib/options.ts';
 import type { FamilyName } from '../test/support/family.ts';
 import { PARTS } from './measures.ts';
 import { PEERS, type PeerName } from './sides.ts';
+import { parseFlags, UsageError } from './usage.ts';
 
 const OPTIONS = {
   device: { type: 'string', default: 'cpu' },
@@ -55,9 +55,6 @@ export interface Flags {
   readonly out?: string;
 }
 
-/** Something on the command line is wrong. */
-export class UsageError extends Error {}
-
 const words = (text: string): readonly string[] => text.split(',').filter((word) => word !== '');
 
 function choices<T extends string>(flag: string, text: string, allowed: readonly T[]): readonly T[] {
@@ -103,23 +100,9 @@ function shapeDefaults(curves: boolean, cores: number) {
     : { size: '256', frames: '16', batch: '1', threads: String(cores) };
 }
 
-const USAGE = `Flags: ${Object.keys(OPTIONS)
-  .map((name) => `--${name}`)
-  .join(' ')}. bench/README.md says what they are.`;
-
-/** Values of all flags. */
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS }).values;
-  } catch (error) {
-    if (!String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS')) throw error;
-    throw new UsageError(`${(error as Error).message}\n${USAGE}`);
-  }
-}
-
 /** @throws UsageError */
 export function readFlags(args: readonly string[], cores = os.availableParallelism()): Flags {
-  const values = parse(args);
+  const values = parseFlags(args, OPTIONS, 'bench/README.md');
   const action = values.report ? 'report' : values.curves ? 'curves' : 'bench';
   const defaults = shapeDefaults(action === 'curves', cores);
   const list = (flag: keyof typeof defaults) => {

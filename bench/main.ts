@@ -4,12 +4,13 @@ import os from 'node:os';
 import path from 'node:path';
 import { runBenchmark, Unequal } from './benchmark.ts';
 import { runCurves } from './curves.ts';
-import { type Flags, readFlags, UsageError } from './flags.ts';
+import { type Flags, readFlags } from './flags.ts';
 import { findPeers } from './peers/find.ts';
 import { formatBench } from './print.ts';
 import { writeReport } from './report.ts';
 import { writeResult } from './results.ts';
 import { ROOT } from './turns.ts';
+import { UsageError } from './usage.ts';
 import { baseShape, prepareWork, warnings } from './work.ts';
 
 const say = (text: string) => console.error(`- ${text}`);

@@ -1,6 +1,5 @@
 /** The command line of the device check. */
-import { parseArgs } from 'node:util';
-import { UsageError } from '../../bench/flags.ts';
+import { parseFlags, UsageError } from '../../bench/usage.ts';
 import type { FamilyName } from '../../test/support/family.ts';
 
 /** Parts in the order in which they run. */
@@ -32,13 +31,11 @@ const text = { type: 'string' } as const;
 
 /** @throws UsageError */
 export function readFlags(args: readonly string[]): Flags {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      ...{ device: text, out: text, only: text, family: text },
-      ...{ size: text, frames: text, steps: text, clips: text, threads: text },
-    },
-  });
+  const options = {
+    ...{ device: text, out: text, only: text, family: text },
+    ...{ size: text, frames: text, steps: text, clips: text, threads: text },
+  };
+  const values = parseFlags(args, options, 'scripts/device-check/main.ts');
   const choice = <T extends string>(flag: string, value: string | undefined, allowed: readonly T[]): T => {
     const found = allowed.find((candidate) => candidate === value);
     if (found !== undefined) return found;

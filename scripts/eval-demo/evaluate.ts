@@ -3,37 +3,23 @@ import { execFileSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import process from 'node:process';
-import { parseArgs } from 'node:util';
-import type { AnimateDiff, GenerateOptions, PipelineInfo } from '../../lib/index.ts';
+import { UsageError } from '../../bench/usage.ts';
+import type { AnimateDiff, PipelineInfo } from '../../lib/index.ts';
 import type { RgbFrames } from '../../lib/output/frames.ts';
 import { software } from '../../lib/package-info.ts';
-import { caption, FIRST_SEED, selectTasks, type Task } from './captions.ts';
+import { caption, selectTasks, type Task } from './captions.ts';
+import { type Flags, readFlags } from './flags.ts';
 import { judge } from './judge/judge.ts';
 import { BOUNDS } from './judge/smoothness.ts';
 import { type Model, openModel, readModel, withMotionScale } from './model.ts';
 import { tableHead, tableRow } from './report.ts';
 import { sampleClips, sampleWithoutMotion } from './sampling.ts';
 import { count, mark, missed, type Scores, shuffled } from './score.ts';
-import { type Criterion, type EvaluationSet, type Goals, SETS } from './sets.ts';
+import type { Criterion, EvaluationSet, Goals } from './sets.ts';
 import { type JudgedClip, writeSheets } from './sheets.ts';
 
 /** Clips that are made without the motion module. */
 const CONTROL_CLIPS = 32;
-
-interface Settings {
-  /** Laid over those of the configuration. */
-  readonly overrides: Pick<
-    GenerateOptions,
-    'scheduler' | 'steps' | 'guidanceScale' | 'guidanceEnd' | 'deepCache'
-  >;
-  readonly motionScale: number | undefined;
-  readonly clips: number | undefined;
-  /** Of the first clip. */
-  readonly seed: number;
-  readonly batch: number;
-  readonly folder: string | undefined;
-  readonly sheets: string | undefined;
-}
 
 interface Row {
   readonly name: string;
@@ -97,28 +83,28 @@ function shuffledControl(set: EvaluationSet, judged: readonly JudgedClip[]): Row
 }
 
 /** The same captions without the motion module. */
-async function motionControl(set: EvaluationSet, model: Model, tasks: readonly Task[], settings: Settings) {
+async function motionControl(set: EvaluationSet, model: Model, tasks: readonly Task[], flags: Flags) {
   const { motionModule: _module, loras: _loras, ...load } = model.load;
   const few = tasks.slice(0, CONTROL_CLIPS);
   const { judged } = await withPipe({ ...model, load }, (pipe) =>
     judgeAll(sampleWithoutMotion(pipe, model, few), few, set),
   );
   const name = `${set.name}, motion module off`;
-  if (settings.sheets !== undefined) await writeSheets(settings.sheets, `${set.name}-motion-off`, judged);
+  if (flags.sheets !== undefined) await writeSheets(flags.sheets, `${set.name}-motion-off`, judged);
   return { name, clips: judged.length, scores: count(judged.map(({ marks }) => marks)) };
 }
 
-async function modelOf(set: EvaluationSet, { folder, overrides, motionScale }: Settings): Promise<Model> {
+async function modelOf(set: EvaluationSet, { folder, overrides, motionScale }: Flags): Promise<Model> {
   const shipped = await readModel(set.config, folder);
   const model = { ...shipped, settings: { ...shipped.settings, ...overrides } };
   return motionScale === undefined ? model : withMotionScale(model, motionScale);
 }
 
-async function evaluateSet(set: EvaluationSet, settings: Settings): Promise<SetResult> {
-  const model = await modelOf(set, settings);
-  const tasks = selectTasks(settings.clips ?? set.clips, set.backgrounds, settings.seed);
+async function evaluateSet(set: EvaluationSet, flags: Flags): Promise<SetResult> {
+  const model = await modelOf(set, flags);
+  const tasks = selectTasks(flags.clips ?? set.clips, set.backgrounds, flags.seed);
   const { judged, seconds, info } = await withPipe(model, async (pipe) => ({
-    ...(await judgeAll(sampleClips(pipe, model, tasks, settings.batch), tasks, set)),
+    ...(await judgeAll(sampleClips(pipe, model, tasks, flags.batch), tasks, set)),
     info: { ...pipe.info, libtorch: pipe.info.libtorch.version },
   }));
   const scores = count(judged.map(({ marks }) => marks));
@@ -134,8 +120,8 @@ async function evaluateSet(set: EvaluationSet, settings: Settings): Promise<SetR
     }),
     print(shuffledControl(set, judged)),
   ];
-  if (set.name === 'base') rows.push(print(await motionControl(set, model, tasks, settings)));
-  if (settings.sheets !== undefined) await writeSheets(settings.sheets, set.name, judged);
+  if (set.name === 'base') rows.push(print(await motionControl(set, model, tasks, flags)));
+  if (flags.sheets !== undefined) await writeSheets(flags.sheets, set.name, judged);
   const clips = judged.map(({ task, verdict, marks }) => ({
     caption: caption(task),
     seed: task.seed,
@@ -143,41 +129,6 @@ async function evaluateSet(set: EvaluationSet, settings: Settings): Promise<SetR
     wrong: Object.entries(marks).flatMap(([criterion, right]) => (right === false ? [criterion] : [])),
   }));
   return { set: set.name, settings: model.settings, info, rows, clips };
-}
-
-function positive(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const value = Number(text);
-  if (Number.isInteger(value) && value > 0) return value;
-  throw new RangeError(`Expected a positive whole number for --${name}, got ${text}.`);
-}
-
-/** Only what was given, so that nothing is laid over a setting as `undefined`. The library checks the values. */
-function readOverrides(
-  values: Readonly<
-    Partial<Record<'scheduler' | 'steps' | 'guidance-scale' | 'guidance-end' | 'deep-cache', string>>
-  >,
-): Settings['overrides'] {
-  const names = [
-    ['scheduler', 'scheduler', String],
-    ['steps', 'steps', Number],
-    ['guidanceScale', 'guidance-scale', Number],
-    ['guidanceEnd', 'guidance-end', Number],
-    ['deepCache', 'deep-cache', Number],
-  ] as const;
-  return Object.fromEntries(
-    names.flatMap(([key, name, read]) => (values[name] === undefined ? [] : [[key, read(values[name])]])),
-  );
-}
-
-function chosenSets(names: readonly string[]): readonly EvaluationSet[] {
-  const known = SETS.map(({ name }) => name);
-  for (const name of names) {
-    if (!known.includes(name)) {
-      throw new RangeError(`Expected one of ${known.join(', ')} for --set, got ${name}.`);
-    }
-  }
-  return names.length === 0 ? SETS : SETS.filter(({ name }) => names.includes(name));
 }
 
 function machine() {
@@ -194,45 +145,25 @@ function machine() {
   };
 }
 
-async function evaluate(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      set: { type: 'string', multiple: true, default: [] },
-      clips: { type: 'string' },
-      batch: { type: 'string', default: '4' },
-      model: { type: 'string' },
-      json: { type: 'string' },
-      sheets: { type: 'string' },
-      scheduler: { type: 'string' },
-      steps: { type: 'string' },
-      'guidance-scale': { type: 'string' },
-      'guidance-end': { type: 'string' },
-      'deep-cache': { type: 'string' },
-      'motion-scale': { type: 'string' },
-      seed: { type: 'string' },
-    },
-  });
-  const settings: Settings = {
-    overrides: readOverrides(values),
-    motionScale: values['motion-scale'] === undefined ? undefined : Number(values['motion-scale']),
-    clips: positive('clips', values.clips),
-    seed: positive('seed', values.seed) ?? FIRST_SEED,
-    batch: positive('batch', values.batch) ?? 1,
-    folder: values.model,
-    sheets: values.sheets,
-  };
+async function evaluate(args: readonly string[]): Promise<void> {
+  const flags = readFlags(args);
   const started = performance.now();
   const results: SetResult[] = [];
-  const sets = chosenSets(values.set);
   console.log(tableHead());
-  for (const set of sets) results.push(await evaluateSet(set, settings));
+  for (const set of flags.sets) results.push(await evaluateSet(set, flags));
   const seconds = (performance.now() - started) / 1000;
   console.log(`\n${seconds.toFixed(0)} s`);
-  if (values.json !== undefined) {
+  if (flags.json !== undefined) {
     const document = { ...machine(), seconds, smoothnessBounds: BOUNDS, results };
-    await writeFile(values.json, `${JSON.stringify(document, undefined, 1)}\n`);
+    await writeFile(flags.json, `${JSON.stringify(document, undefined, 1)}\n`);
   }
   if (results.some(({ rows }) => rows.some((row) => (row.missed ?? []).length > 0))) process.exitCode = 1;
 }
 
-await evaluate();
+try {
+  await evaluate(process.argv.slice(2));
+} catch (error) {
+  const known = error instanceof UsageError || (error as Error).name === 'AnimateDiffError';
+  console.error(`error: ${known ? (error as Error).message : ((error as Error).stack ?? error)}`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}

@@ -4,10 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { readFlags, UsageError } from '../../bench/flags.ts';
+import { readFlags } from '../../bench/flags.ts';
 import { measuresOf, needs, tasksOf } from '../../bench/measures.ts';
 import { readLog } from '../../bench/peers/sdcpp.ts';
 import { readResults } from '../../bench/results.ts';
+import { UsageError } from '../../bench/usage.ts';
 import { baseShape } from '../../bench/work.ts';
 
 describe('flags of the benchmark', () => {
