@@ -34,8 +34,8 @@ class Stage:
 class Recipe:
     """All stages in the order of training.
 
-    `empty_captions`: share of the scenes whose caption is left out. `moving_cameras`: every second batch of
-    `motion` is under a moving camera, seen through its MotionLoRA.
+    `empty_captions`: share of the scenes whose caption is left out. `cameras`: whose clips the batches of
+    `motion` are of, in turn; one that moves is seen through its MotionLoRA, which learns with the module.
     """
 
     family: Family
@@ -53,11 +53,13 @@ class Recipe:
     motion_lora_rank: int = 8
     personalised_rank: int = 16
     empty_captions: float = 0.1
-    moving_cameras: bool = False
+    cameras: tuple[str, ...] = ("fixed",)
     sheet_prompts: int = 10
     guidance: float = 3.0
     sampling_steps: int = 25
 
+
+HALF_MOVING = ("fixed", "zoom-in", "fixed", "pan-left")
 
 TINY = Family(
     name="demo-test",
@@ -98,7 +100,7 @@ RECIPES: dict[str, Recipe] = {
         personalised=Stage(steps=1600, batch=48, scenes=5000, learning_rate=3e-3),
         lora=Stage(steps=800, batch=48, scenes=5000, learning_rate=3e-3),
         motion_lora=Stage(steps=400, batch=4, scenes=500, learning_rate=3e-3, matrix_rate=0.02, warmup=20),
-        moving_cameras=True,
+        cameras=HALF_MOVING,
     ),
     "gpu": Recipe(
         family=DEMO,
@@ -129,7 +131,7 @@ RECIPES: dict[str, Recipe] = {
             bf16=True,
         ),
         empty_captions=0.15,
-        moving_cameras=True,
+        cameras=HALF_MOVING,
     ),
     "test": Recipe(
         family=TINY,
@@ -142,7 +144,7 @@ RECIPES: dict[str, Recipe] = {
         personalised=short(6, 8, 2e-2),
         lora=short(6, 8, 2e-2),
         motion_lora=short(6, 2, 2e-2),
-        moving_cameras=True,
+        cameras=HALF_MOVING,
         sheet_prompts=2,
         sampling_steps=2,
     ),

@@ -1,6 +1,6 @@
 """Trains the demo model. README.md beside this file has the recipe and what was measured.
 
-Usage: python scripts/demo/train.py [STAGE ...] [--recipe cpu|gpu|test] [--out FOLDER] [--export FOLDER]
+Usage: python scripts/demo/train.py [STAGE ...] [--recipe cpu|gpu|test] [--out FOLDER] [--export FOLDER] …
 Without stages all are run in their order. A stage that was stopped goes on from its last checkpoint; one
 that is finished is not run again.
 """
@@ -8,6 +8,7 @@ that is finished is not run again.
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from demo.config import RECIPES  # noqa: E402
 from demo.export import export  # noqa: E402
 from demo.stages.lora import train_lora  # noqa: E402
-from demo.stages.motion import train_motion, train_motion_lora  # noqa: E402
+from demo.stages.motion import CAMERA_STARTS, train_motion, train_motion_lora  # noqa: E402
 from demo.stages.still import train_personalised, train_still  # noqa: E402
 from demo.stages.vae import train_vae  # noqa: E402
 from demo.stages.views import train_views  # noqa: E402
@@ -49,12 +50,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for torch and for drawing")
     parser.add_argument("--processes", type=int, default=1, help="that train together, each on its own batch")
+    parser.add_argument("--cameras", help="of motion in turn, such as fixed,zoom-in,pan-left")
     parser.add_argument("--limit", type=int, default=0, help="stop every stage after that many steps")
     parser.add_argument("--seconds", type=float, default=0, help="train every stage for that long instead")
     parser.add_argument("--no-graphs", action="store_true", help="no CUDA graphs")
     options = parser.parse_args()
     if options.processes > 1 and options.device != "cpu":
         parser.error("--processes is for --device cpu.")
+    if options.cameras is not None:
+        options.cameras = tuple(options.cameras.split(","))
+        if strange := set(options.cameras) - {"fixed", *CAMERA_STARTS}:
+            choices = ", ".join(["fixed", *CAMERA_STARTS])
+            parser.error(f"no camera is called {min(strange)!r}; choose from {choices}.")
     unknown = [stage for stage in options.stages if stage not in STAGES]
     if unknown:
         parser.error(f"no stage is called {unknown[0]!r}; choose from {', '.join(STAGES)}")
@@ -67,8 +74,9 @@ def train_stages(options: argparse.Namespace) -> None:
     torch.set_flush_denormal(True)
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
+    recipe = RECIPES[options.recipe]
     run = Run(
-        RECIPES[options.recipe],
+        recipe if options.cameras is None else replace(recipe, cameras=options.cameras),
         options.out,
         torch.device(options.device),
         options.threads,

@@ -1,9 +1,9 @@
 """Third stage: the motion module on clips, everything else frozen; and MotionLoRAs on top of it.
 
 A frozen module that has never seen a camera move cannot be asked for it: its attention looks for the same
-place in all frames. So the MotionLoRAs begin while it trains. Half of the clips are under a moving camera and
-seen through that camera's MotionLoRA, which learns with the module; in all others the camera stands. After
-that each MotionLoRA has a stage of its own, with the module frozen.
+place in all frames. So the MotionLoRAs begin while it trains: clips under a moving camera are seen through
+that camera's MotionLoRA, which learns with the module; in all others the camera stands. After that each
+MotionLoRA has a stage of its own, with the module frozen.
 """
 
 from collections.abc import Callable
@@ -38,18 +38,18 @@ def camera_source(run: Run, camera: str) -> Source:
 
 
 class Filmed(nn.Module):
-    """A model and the MotionLoRA of each moving camera, trained together: in turn a batch of clips under a
-    camera that stands, and one under a moving camera seen through its MotionLoRA."""
+    """A model and the MotionLoRA of each moving camera, trained together: batches are of the recipe's cameras
+    in turn, each seen through its MotionLoRA if it moves."""
 
     def __init__(self, run: Run, model: Denoiser) -> None:
         super().__init__()
         self.model, recipe = model, run.recipe
-        names = list(CAMERA_STARTS) if recipe.moving_cameras else []
+        names = [camera for camera in CAMERA_STARTS if camera in recipe.cameras]
         targets = motion_targets(model.unet)
         self.cameras = GatedUpdates(model.unet, targets, names, recipe.motion_lora_rank, recipe.seed)
         for camera in names:
             self.cameras.begin(camera, weights_path(run.folder, CAMERA_STARTS[camera]))
-        self.order = [turn for camera in names for turn in ("fixed", camera)] or ["fixed"]
+        self.order = recipe.cameras
 
     def forward(self, noisy: Tensor, timestep: Tensor, text: Tensor, gates: Tensor) -> Tensor:
         """The model through the MotionLoRAs whose gates [cameras] are not 0."""
