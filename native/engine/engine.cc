@@ -6,6 +6,7 @@
 #include <exception>
 
 #include "archive.h"
+#include "cpu/packing.h"
 #include "cuda/library.h"
 #include "device.h"
 #include "dtype.h"
@@ -107,7 +108,7 @@ Engine::Engine(const ad_engine_options& options)
       threads_(options.threads),
       memory_mode_(options.memory),
       specialise_(options.plain == 0 &&
-                  (device_.is_cpu() ? dtype_ != at::kHalf : cuda::kernels_problem(device_).empty())) {
+                  (device_.is_cpu() ? cpu::packs(dtype_) : cuda::kernels_problem(device_).empty())) {
   if (dtype_ != at::kFloat && dtype_ != at::kHalf && dtype_ != at::kBFloat16) {
     throw EngineError(AD_INVALID_ARGUMENT, "Networks run in float32, float16 or bfloat16.");
   }

@@ -1,6 +1,7 @@
 #include "packing.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/empty.h>
 
 #include <vector>
 
@@ -32,6 +33,16 @@ at::Tensor pack_convolution(const at::Tensor& weight, int64_t padding, int64_t s
   return call.call(weight, {padding, padding}, {stride, stride}, {1, 1}, 1, std::nullopt);
 }
 
+// Asks the library itself: what it needs differs between its releases and between families of processors.
+bool packs_bfloat16() {
+  try {
+    pack_linear(at::empty({16, 16}, at::kBFloat16));
+    return true;
+  } catch (const c10::Error&) {
+    return false;
+  }
+}
+
 // For pictures x and a weight of their type.
 Form best_form(at::IntArrayRef shape, const at::Tensor& x, int64_t padding, int64_t stride) {
   if (suits_winograd(shape, x.scalar_type(), stride, padding) && pays(x)) return Form::kWinograd;
@@ -39,6 +50,12 @@ Form best_form(at::IntArrayRef shape, const at::Tensor& x, int64_t padding, int6
 }
 
 }  // namespace
+
+bool packs(at::ScalarType type) {
+  if (type != at::kBFloat16) return type == at::kFloat;
+  static const bool possible = packs_bfloat16();
+  return possible;
+}
 
 void pack(const Part& layer, bool gated) {
   const at::Tensor weight = layer.tensor("weight");

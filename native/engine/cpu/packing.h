@@ -8,6 +8,12 @@
 namespace animatediff::cpu {
 
 /**
+ * Whether layers of this type can be packed. float16 is left to the graphs as they are, and so is bfloat16 where
+ * oneDNN refuses it: it wants AVX-512 or AVX-NE-CONVERT.
+ */
+bool packs(at::ScalarType type);
+
+/**
  * Replaces the weight of a Linear or Conv2d by its packed form, unless it is packed already. The outputs of a `gated`
  * layer are values and behind them as many gates for `gated_gelu`, which may become a part of the layer (tiles.h).
  */
