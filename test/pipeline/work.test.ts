@@ -3,16 +3,29 @@
  * three and of two steps is one step, whatever is computed once.
  */
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import type { AnimateDiff } from '../../lib/animatediff.ts';
 import { countWork } from '../../lib/native.ts';
 import type { GenerateOptions } from '../../lib/options.ts';
 import { loadTiny, SMALL } from '../support/pipeline.ts';
 
+function hasAvx2Alone(): boolean {
+  const file = '/proc/cpuinfo';
+  const processors = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  return /\bavx2\b/.test(processors) && !/\bavx512dq\b/.test(processors);
+}
+
+/**
+ * What oneDNN allocates in every step on processors without AVX-512: there the order in which it wants the weights of a
+ * convolution depends on the size of the picture, and it brings those that are packed otherwise into order at each call.
+ */
+const REORDERED = hasAvx2Alone() ? 7_446_528 : 0;
+
 /** What a step took when this was last looked at. A change that takes less lowers these numbers with it. */
 const LIMITS = {
-  guided: { operators: 5_823, bytes: 35_045_052 },
-  unguided: { operators: 5_806, bytes: 18_049_644 },
+  guided: { operators: 5_823, bytes: 35_045_052 + REORDERED },
+  unguided: { operators: 5_806, bytes: 18_049_644 + REORDERED },
 } as const;
 
 /** Below this part of a limit, the limit is out of date. */
