@@ -49,7 +49,6 @@ class Filmed(nn.Module):
         self.cameras = GatedUpdates(model.unet, targets, names, recipe.motion_lora_rank, recipe.seed)
         for camera in names:
             self.cameras.begin(camera, weights_path(run.folder, CAMERA_STARTS[camera]))
-        self.order = recipe.cameras
 
     def forward(self, noisy: Tensor, timestep: Tensor, text: Tensor, gates: Tensor) -> Tensor:
         """The model through the MotionLoRAs whose gates [cameras] are not 0."""
@@ -66,10 +65,10 @@ class Filmed(nn.Module):
             camera: denoising_loss(run, self.model, store, batch, courses=True)
             for camera, store in stores.items()
         }
-        names = list(self.cameras.updates)
+        names, order = list(self.cameras.updates), run.recipe.cameras
 
         def draw(step: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-            camera = self.order[(step + rank()) % len(self.order)]
+            camera = order[(step + rank()) % len(order)]
             gates = torch.tensor([float(name == camera) for name in names], device=run.device)
             return *losses[camera].draw(step, generator), gates
 
