@@ -208,9 +208,8 @@ at::Tensor convolution(const at::Tensor& x, const Part& layer, const at::Tensor&
 at::Tensor upsampled_convolution(const at::Tensor& x, const Part& layer, int64_t height, int64_t width) {
   const bool doubled = height == 2 * x.size(2) && width == 2 * x.size(3);
   // What pays before doubling pays afterwards too, so that both ways want the same form of the weight.
-  if (doubled && !is_tiled(layer.tensor("weight")) && pays(x)) {
-    const at::Tensor weight = packed_for(layer, x);
-    if (has_winograd_order(weight)) return winograd_convolution(x, weight, layer.optional("bias"), {}, true);
+  if (doubled && takes_winograd(layer, x)) {
+    return winograd_convolution(x, packed_for(layer, x), layer.optional("bias"), {}, true);
   }
   return convolution(at::upsample_nearest2d(x, {height, width}), layer);
 }

@@ -1,8 +1,11 @@
 #include "packing.h"
 
+#include <ATen/Version.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
+#include <c10/core/TensorImpl.h>
 
+#include <string>
 #include <vector>
 
 #include "../memory/shared_parameters.h"
@@ -25,12 +28,42 @@ at::Tensor pack_linear(const at::Tensor& weight) {
   return call.call(weight, std::nullopt);
 }
 
-at::Tensor pack_convolution(const at::Tensor& weight, int64_t padding, int64_t stride) {
+// oneDNN without AVX-512 wants the weights of a convolution in an order that depends on the size of the pictures, and
+// brings others into order at every call, which takes longer than the convolution itself (bench/NOTES.md).
+bool order_depends_on_pictures() {
+  static const bool depends = at::get_cpu_capability() != "AVX512";
+  return depends;
+}
+
+// On a packed weight: the size [n, in, h, w] of the pictures that it is packed for.
+struct Pictures : c10::BackendMeta {
+  explicit Pictures(at::IntArrayRef size) : size(size.vec()) {}
+  std::vector<int64_t> size;
+};
+
+// Empty where any size will do, and before the first call.
+at::IntArrayRef packed_size(const at::Tensor& weight) {
+  const auto* pictures = dynamic_cast<const Pictures*>(weight.unsafeGetTensorImpl()->get_backend_meta());
+  return pictures == nullptr ? at::IntArrayRef() : at::IntArrayRef(pictures->size);
+}
+
+// `pictures` as packed_size tells them.
+at::Tensor pack_convolution(const at::Tensor& weight, int64_t padding, int64_t stride, at::IntArrayRef pictures) {
   using Function = at::Tensor(const at::Tensor&, at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, int64_t,
                               at::OptionalIntArrayRef);
   static const auto call =
       c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_reorder_convolution_weight", "").typed<Function>();
-  return call.call(weight, {padding, padding}, {stride, stride}, {1, 1}, 1, std::nullopt);
+  if (pictures.empty()) return call.call(weight, {padding, padding}, {stride, stride}, {1, 1}, 1, std::nullopt);
+  at::Tensor packed = call.call(weight, {padding, padding}, {stride, stride}, {1, 1}, 1, pictures);
+  packed.unsafeGetTensorImpl()->set_backend_meta(c10::make_intrusive<Pictures>(pictures));
+  return packed;
+}
+
+// Tells a form of a shared weight from all others.
+std::string name_of(Form form, at::IntArrayRef pictures) {
+  std::string name = std::to_string(static_cast<int>(form));
+  for (const int64_t length : pictures) name += ' ' + std::to_string(length);
+  return name;
 }
 
 // Asks the library itself: what it needs differs between its releases and between families of processors.
@@ -43,10 +76,10 @@ bool packs_bfloat16() {
   }
 }
 
-// For pictures x and a weight of their type.
-Form best_form(at::IntArrayRef shape, const at::Tensor& x, int64_t padding, int64_t stride) {
-  if (suits_winograd(shape, x.scalar_type(), stride, padding) && pays(x)) return Form::kWinograd;
-  return Form::kDirect;
+// Of the graph's own weight of a Conv2d, for pictures x.
+std::vector<int64_t> shape_of(const Part& layer, const at::Tensor& x) {
+  const std::vector<int64_t> kernel = layer.integers("kernel_size");
+  return {layer.tensor("weight").size(0), x.size(1), kernel[0], kernel[1]};
 }
 
 }  // namespace
@@ -72,7 +105,15 @@ void pack(const Part& layer, bool gated) {
   else if (fits && weight.size(2) == 3 && padding == 1) layer.set("weight", tiled(patch_matrix(weight)));
   else if (suits_winograd(weight.sizes(), weight.scalar_type(), stride, padding))
     layer.set("weight", winograd_order(weight));
-  else layer.set("weight", pack_convolution(weight, padding, stride));
+  else layer.set("weight", pack_convolution(weight, padding, stride, {}));
+}
+
+bool takes_winograd(const Part& layer, const at::Tensor& x) {
+  const at::Tensor weight = layer.tensor("weight");
+  if (is_tiled(weight) || !(weight.is_mkldnn() || has_winograd_order(weight))) return false;
+  return suits_winograd(shape_of(layer, x), x.scalar_type(), layer.integers("stride").front(),
+                        layer.integers("padding").front()) &&
+         pays(x);
 }
 
 at::Tensor packed_for(const Part& layer, const at::Tensor& x) {
@@ -80,22 +121,23 @@ at::Tensor packed_for(const Part& layer, const at::Tensor& x) {
   if (is_tiled(weight)) return weight;
   const Form form = form_of(weight);
   if (form == Form::kDirect && !weight.is_mkldnn()) return weight;
-  const std::vector<int64_t> kernel = layer.integers("kernel_size");
-  const std::vector<int64_t> shape{weight.size(0), x.size(1), kernel[0], kernel[1]};
+  const std::vector<int64_t> shape = shape_of(layer, x);
   const int64_t padding = layer.integers("padding").front();
   const int64_t stride = layer.integers("stride").front();
-  const Form wanted = best_form(shape, x, padding, stride);
-  if (form == wanted) return weight;
+  const Form wanted = takes_winograd(layer, x) ? Form::kWinograd : Form::kDirect;
+  const bool by_size = wanted == Form::kDirect && order_depends_on_pictures();
+  const at::IntArrayRef pictures = by_size ? x.sizes() : at::IntArrayRef();
+  if (form == wanted && packed_size(weight) == pictures) return weight;
   const auto make = [&] {
     const at::Tensor dense = unpacked(weight, shape);
     switch (wanted) {
-      case Form::kDirect: return pack_convolution(dense, padding, stride);
+      case Form::kDirect: return pack_convolution(dense, padding, stride, pictures);
       case Form::kWinograd: return winograd_order(dense);
     }
     return dense;
   };
   // Pipelines that share the weight change its form one after the other.
-  weight = SharedParameters::of_process().in_form(weight, std::to_string(static_cast<int>(wanted)), make);
+  weight = SharedParameters::of_process().in_form(weight, name_of(wanted, pictures), make);
   layer.set("weight", weight);
   return weight;
 }

@@ -19,9 +19,12 @@ bool packs(at::ScalarType type);
  */
 void pack(const Part& layer, bool gated = false);
 
+/** Whether `packed_for` gives Winograd's order for x [n, in, h, w]. */
+bool takes_winograd(const Part& layer, const at::Tensor& x);
+
 /**
- * The weight of a packed Conv2d in the form that is the faster one for x [n, in, h, w]; the layer keeps that form. A
- * weight that is not packed stays so.
+ * The weight of a packed Conv2d in the form, and where that counts in oneDNN's order, that is the fastest one for x
+ * [n, in, h, w]; the layer keeps it. A weight that is not packed stays so.
  */
 at::Tensor packed_for(const Part& layer, const at::Tensor& x);
 
