@@ -21,6 +21,8 @@ const ROWS = [
   { label: 'base model', flags: [] },
   { label: 'personalised: neon', flags: ['--style', 'neon'] },
   { label: 'LoRA: crayon', flags: ['--style', 'crayon'] },
+  { label: 'camera: zoom in', flags: ['--camera', 'zoom-in'] },
+  { label: 'camera: pan left', flags: ['--camera', 'pan-left'] },
 ];
 /** Pixels that the grid leaves around each clip. */
 const GAP = 2;

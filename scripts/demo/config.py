@@ -49,7 +49,7 @@ class Recipe:
     lora: Stage
     motion_lora: Stage
     seed: int = 20260
-    lora_rank: int = 4
+    lora_rank: int = 8
     motion_lora_rank: int = 8
     personalised_rank: int = 16
     empty_captions: float = 0.1
@@ -97,8 +97,10 @@ RECIPES: dict[str, Recipe] = {
         polish=Stage(steps=800, batch=48, scenes=0, learning_rate=5e-4, matrix_rate=0.005, warmup=30),
         views=Stage(steps=600, batch=48, scenes=0, learning_rate=5e-4, matrix_rate=0.005, warmup=30),
         motion=Stage(steps=2200, batch=4, scenes=2400, learning_rate=1e-3, matrix_rate=0.015, bf16=True),
-        personalised=Stage(steps=1600, batch=48, scenes=5000, learning_rate=3e-3),
-        lora=Stage(steps=800, batch=48, scenes=5000, learning_rate=3e-3),
+        personalised=Stage(
+            steps=1600, batch=48, scenes=6000, learning_rate=1e-3, matrix_rate=0.01, bf16=True
+        ),
+        lora=Stage(steps=1600, batch=48, scenes=6000, learning_rate=1e-3, matrix_rate=0.01, bf16=True),
         motion_lora=Stage(steps=400, batch=4, scenes=500, learning_rate=3e-3, matrix_rate=0.02, warmup=20),
         cameras=HALF_MOVING,
     ),
@@ -118,8 +120,10 @@ RECIPES: dict[str, Recipe] = {
             log_every=25,
             bf16=True,
         ),
-        personalised=Stage(steps=1500, batch=256, scenes=30000, learning_rate=2e-3, bf16=True),
-        lora=Stage(steps=1500, batch=256, scenes=30000, learning_rate=2e-3, bf16=True),
+        personalised=Stage(
+            steps=1500, batch=256, scenes=30000, learning_rate=1e-3, matrix_rate=0.01, bf16=True
+        ),
+        lora=Stage(steps=1500, batch=256, scenes=30000, learning_rate=1e-3, matrix_rate=0.01, bf16=True),
         motion_lora=Stage(
             steps=1200,
             batch=16,

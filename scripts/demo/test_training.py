@@ -355,12 +355,9 @@ class Exports(unittest.TestCase):
             },
             "personalised": {"model.diffusion_model.out.2.weight": [4, 8, 3, 3]},
             "lora": {
-                "lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": [4, 8, 1, 1],
-                f"{kohya}_attn2_to_q.lora_down.weight": [4, 16],
-                f"{kohya}_ff_net_0_proj.lora_up.weight": [
-                    128,
-                    4,
-                ],
+                "lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": [8, 8, 1, 1],
+                f"{kohya}_attn2_to_q.lora_down.weight": [8, 16],
+                f"{kohya}_ff_net_0_proj.lora_up.weight": [128, 8],
                 f"{kohya}_attn2_to_q.alpha": [],
             },
             "zoom-in": {f"{attention}.processor.to_out_lora.up.weight": [8, 8]},

@@ -22,6 +22,6 @@ def train_lora(run: Run) -> None:
     model = trained_base(run).requires_grad_(False)
     adapt(model.unet, lora_targets(model.unet), recipe.lora_rank, recipe.seed)
     begin(model.unet, weights_path(run.folder, LORA_START))
-    loss = style_loss(run, model, trained_base(run), source, store, stage.batch)
+    loss = style_loss(run, model, trained_base(run), store, stage.batch)
     if train(run, "lora", stage, model, loss, sampling_sheet(run, model, vae, frames=1)):
         save_tensors(weights_path(run.folder, "lora"), adapted(model.unet))

@@ -51,7 +51,7 @@ def train_personalised(run: Run) -> None:
     model = trained_base(run).requires_grad_(False)
     adapt(model.unet, spatial_targets(model.unet), run.recipe.personalised_rank, seed)
     begin(model.unet, weights_path(run.folder, PERSONALISED_START))
-    loss = style_loss(run, model, trained_base(run), source, store, stage.batch)
+    loss = style_loss(run, model, trained_base(run), store, stage.batch)
     if train(run, "personalised", stage, model, loss, sampling_sheet(run, model, vae, frames=1)):
         merge(model.unet)
         save_weights(run.folder, "personalised", model)
