@@ -110,13 +110,38 @@ Values in_tiles(const Values& weight, int64_t inputs, int64_t outputs) {
   return packed;
 }
 
-// Sizes that patches do not divide; blocks of one tile of rows, of three, and in part.
-void patches_are_a_convolution(const Kernels& kernels, int64_t block, bool with_bias, bool with_added) {
+// Two panels together, and one.
+void run_patches(const Kernels& kernels, const animatediff::TiledConvolution& layer, int64_t block) {
+  const int64_t patches = animatediff::patch_count(layer);
+  EXPECT(patches == 40);
+  const int64_t places = animatediff::patch_places(layer);
+  const int64_t panels = layer.outputs / animatediff::kOutputsOfPanel;
+  const int64_t panel = places * layer.inputs * animatediff::kOutputsOfPanel;
+  std::vector<uint16_t> weights(static_cast<size_t>(panels * panel));
+  for (int64_t i = 0; i < panels; ++i) kernels.patch_weights(layer, i, weights.data() + i * panel);
+  std::vector<uint16_t> transformed(
+      static_cast<size_t>(places * animatediff::patch_rows(block) * animatediff::patch_stride(layer)));
+  std::vector<char> scratch(static_cast<size_t>(kernels.patch_scratch(layer, block, 2)));
+  for (int64_t first = 0; first < patches; first += block) {
+    const int64_t count = std::min(block, patches - first);
+    kernels.patch_pixels(layer, first, count, transformed.data());
+    for (int64_t i = 0; i < panels; i += 2) {
+      kernels.patch_outputs(layer, {transformed.data(), first, count}, i, std::min<int64_t>(2, panels - i),
+                            weights.data() + i * panel, scratch.data());
+    }
+  }
+}
+
+// Sizes that patches do not divide; blocks of one tile of rows, of three, and in part; `doubled` as above.
+void patches_are_a_convolution(const Kernels& kernels, int64_t block, bool with_bias, bool with_added, bool doubled) {
   constexpr auto kType = Element::kBFloat16;
   const std::vector<int64_t> places{0, 32};
   animatediff::TiledConvolution layer{nullptr, nullptr, places.data(), nullptr, nullptr, nullptr, 2, 9, 7, 64, 96};
-  const int64_t pixels = layer.images * layer.height * layer.width;
-  const Values x(kType, static_cast<size_t>(pixels * layer.inputs), 21);
+  const int64_t times = doubled ? 2 : 1;
+  const int64_t height = times * layer.height;
+  const int64_t width = times * layer.width;
+  const int64_t pixels = layer.images * height * width;
+  const Values x(kType, static_cast<size_t>(layer.images * layer.height * layer.width * layer.inputs), 21);
   const Values weight(kType, static_cast<size_t>(layer.inputs * 9 * layer.outputs), 22, 0.05F);
   const Values packed = in_tiles(weight, layer.inputs, layer.outputs);
   const Values added(kType, static_cast<size_t>(pixels * layer.outputs), 23);
@@ -128,34 +153,20 @@ void patches_are_a_convolution(const Kernels& kernels, int64_t block, bool with_
   if (with_bias) layer.bias = bias.data();
   if (with_added) layer.added = added.at(0);
 
-  const int64_t patches = animatediff::patch_count(layer);
-  EXPECT(patches == 40);
-  const int64_t panels = layer.outputs / animatediff::kOutputsOfPanel;
-  const int64_t panel = animatediff::kPatchPlaces * layer.inputs * animatediff::kOutputsOfPanel;
-  std::vector<uint16_t> weights(static_cast<size_t>(panels * panel));
-  for (int64_t i = 0; i < panels; ++i) kernels.patch_weights(layer, i, weights.data() + i * panel);
-  std::vector<uint16_t> transformed(static_cast<size_t>(animatediff::kPatchPlaces * animatediff::patch_rows(block) *
-                                                        animatediff::patch_stride(layer)));
-  // Two panels together, and one.
-  std::vector<char> scratch(static_cast<size_t>(kernels.patch_scratch(block, 2)));
-  for (int64_t first = 0; first < patches; first += block) {
-    const int64_t count = std::min(block, patches - first);
-    kernels.patch_pixels(layer, first, count, transformed.data());
-    for (int64_t i = 0; i < panels; i += 2) {
-      kernels.patch_outputs(layer, {transformed.data(), first, count}, i, std::min<int64_t>(2, panels - i),
-                            weights.data() + i * panel, scratch.data());
-    }
+  if (!doubled) run_patches(kernels, layer, block);
+  for (int64_t part = 0; doubled && part < 4; ++part) {
+    layer.part = part;
+    run_patches(kernels, layer, block);
   }
   for (int64_t pixel = 0; pixel < pixels; ++pixel) {
-    const int64_t row = pixel / layer.width % layer.height;
+    const int64_t row = pixel / width % height;
     for (int64_t output = 0; output < layer.outputs; output += 7) {
       const auto at = static_cast<size_t>(pixel * layer.outputs + output);
-      double expected =
-          convolved(x, weight, layer, pixel / layer.width / layer.height, row, pixel % layer.width, output);
+      double expected = convolved(x, weight, layer, pixel / width / height, row, pixel % width, output, times);
       if (with_bias) expected += bias[static_cast<size_t>(output)];
       if (with_added) expected += added[at];
-      // Transformed pixels and weights are rounded, sums are of a deviation of 1.2.
-      EXPECT_NEAR(y[at], expected, y.tolerance(expected) + 0.02);
+      // Transformed pixels and weights are rounded, sums are of a deviation of 1.2; two doubled pixels add up weights.
+      EXPECT_NEAR(y[at], expected, y.tolerance(expected) + (doubled ? 0.035 : 0.02));
     }
   }
 }
@@ -170,7 +181,11 @@ int main() {
         for (const Element type : {Element::kFloat32, Element::kBFloat16}) {
           for (const bool doubled : {false, true}) winograd_is_a_convolution(*set.kernels, type, bias, added, doubled);
         }
-        for (const int64_t block : {7, 33, 40}) patches_are_a_convolution(*set.kernels, block, bias, added);
+        for (const int64_t block : {7, 33, 40}) {
+          for (const bool doubled : {false, true}) {
+            patches_are_a_convolution(*set.kernels, block, bias, added, doubled);
+          }
+        }
       }
     }
   }

@@ -68,15 +68,21 @@ torch::jit::Module convolution(const std::string& name, const at::Tensor& weight
   return module;
 }
 
-/** Processors that multiply tiles of bfloat16 do so for all convolutions in it. */
-bool is_transformed(at::ScalarType type) {
-  return type != at::kBFloat16 || !animatediff::kernel_set().multiplies_tiles;
+/** Processors that multiply tiles of bfloat16 do so in all layers, */
+bool multiplies_tiles(at::ScalarType type) {
+  return type == at::kBFloat16 && animatediff::kernel_set().multiplies_tiles;
 }
 
-/** Where transformed pixels and weights are rounded to bfloat16 too. */
-bool is_in_patches(const at::Tensor& x, const cpu::Part& part) {
+/** and those that multiply pairs of it in large enough convolutions; the others transform to float32. */
+bool takes_patches(at::ScalarType type) {
+  return type == at::kBFloat16 && animatediff::kernel_set().multiplies_bfloat16;
+}
+
+/** Where transformed pixels and weights are rounded to bfloat16 too, more is lost. */
+double tolerance(const at::Tensor& x, const cpu::Part& part, const at::Tensor& expected) {
   const at::Tensor weight = part.tensor("weight");
-  return cpu::is_tiled(weight) && cpu::patches_pay(x, weight);
+  const bool rounded = cpu::is_tiled(weight) && cpu::patches_pay(x, cpu::outputs_of(weight));
+  return (rounded ? 2 : 1) * tolerance(x.scalar_type(), expected);
 }
 
 // Parts of the outputs at a time (1280), panels that four do not divide (160), edges that tiles do not.
@@ -95,28 +101,31 @@ void convolutions_agree(at::ScalarType type) {
         convolution("C" + std::to_string(number++) + c10::toString(type), weight, bias, 1);
     const cpu::Part part(module._ivalue());
     cpu::pack(part);
-    EXPECT(cpu::has_winograd_order(part.tensor("weight")) == is_transformed(type));
+    EXPECT(cpu::has_winograd_order(part.tensor("weight")) != takes_patches(type));
+    EXPECT(cpu::is_tiled(part.tensor("weight")) == takes_patches(type));
     EXPECT(at::equal(cpu::unpacked(part.tensor("weight"), weight.sizes()), weight));
     const at::Tensor plain = cpu::convolution(x, part, {});
     EXPECT(plain.scalar_type() == type && plain.is_contiguous(at::MemoryFormat::ChannelsLast));
-    const double most = (is_in_patches(x, part) ? 2 : 1) * tolerance(type, expected);
+    const double most = tolerance(x, part, expected);
     EXPECT_NEAR(error(plain, expected), 0, most);
     EXPECT_NEAR(error(cpu::convolution(x, part, added), expected + wide(added)), 0, 2 * most);
   }
 }
 
-// A small picture has the weight packed for oneDNN, a large one again for Winograd; always the same weight.
+// A small picture has the weight packed for oneDNN, a large one transformed again; always the same weight.
 void weights_follow_the_size_of_pictures(at::ScalarType type) {
   const at::Tensor weight = (at::randn({128, 128, 3, 3}) / 100).to(type);
   const at::Tensor bias = at::randn({128}).to(type);
   const torch::jit::Module module = convolution(std::string("F") + c10::toString(type), weight, bias, 1);
   const cpu::Part part(module._ivalue());
   cpu::pack(part);
-  for (const int64_t side : {64, 8, 64, 16}) {
+  for (const int64_t side : {64, 8, 64, 14}) {
     const at::Tensor x = picture(1, 128, side, side, type);
     const at::Tensor expected = at::conv2d(wide(x), wide(weight), wide(bias), 1, 1);
-    EXPECT_NEAR(error(cpu::convolution(x, part, {}), expected), 0, tolerance(type, expected));
-    EXPECT(cpu::has_winograd_order(part.tensor("weight")) == (side == 64 && is_transformed(type)));
+    const at::Tensor y = cpu::convolution(x, part, {});
+    EXPECT_NEAR(error(y, expected), 0, tolerance(x, part, expected));
+    EXPECT(cpu::has_winograd_order(part.tensor("weight")) == (side == 64 && !takes_patches(type)));
+    EXPECT(cpu::is_tiled(part.tensor("weight")) == (multiplies_tiles(type) || (side == 64 && takes_patches(type))));
     EXPECT(at::equal(cpu::unpacked(part.tensor("weight"), weight.sizes()), weight));
   }
 }
@@ -137,7 +146,7 @@ void upsampled_pictures_are_convolved(at::ScalarType type) {
     const at::Tensor expected = at::conv2d(larger, wide(weight), wide(bias), 1, 1);
     const at::Tensor y = cpu::upsampled_convolution(x, part, size.height, 2 * size.side);
     EXPECT(y.scalar_type() == type && y.is_contiguous(at::MemoryFormat::ChannelsLast));
-    EXPECT_NEAR(error(y, expected), 0, tolerance(type, expected));
+    EXPECT_NEAR(error(y, expected), 0, tolerance(x, part, expected));
   }
 }
 
@@ -156,8 +165,8 @@ void patches_are_convolutions(at::ScalarType type) {
     EXPECT(y.scalar_type() == type && y.is_contiguous(at::MemoryFormat::ChannelsLast));
     EXPECT_NEAR(error(y, expected), 0, tolerance(type, expected));
     const at::Tensor added = picture(shape.images, shape.outputs, y.size(2), y.size(3), type);
-    EXPECT_NEAR(error(cpu::patch_convolution(x, matrix, bias, shape.stride, added), expected + wide(added)), 0,
-                2 * tolerance(type, expected));
+    const at::Tensor sum = expected + wide(added);
+    EXPECT_NEAR(error(cpu::patch_convolution(x, matrix, bias, shape.stride, added), sum), 0, 2 * tolerance(type, sum));
     EXPECT(at::equal(cpu::unpacked(matrix, weight.sizes()), weight));
   }
 }
@@ -228,6 +237,11 @@ void patches_of_tiles_are_convolutions() {
     const at::Tensor added = picture(shape.images, shape.outputs, y.size(2), y.size(3), at::kBFloat16);
     EXPECT_NEAR(error(cpu::tiled_winograd(x, packed, bias, added), expected + wide(added)), 0,
                 3 * tolerance(at::kBFloat16, expected));
+    const at::Tensor larger = at::upsample_nearest2d(wide(x), {2 * shape.height, 2 * shape.width});
+    const at::Tensor convolved = at::conv2d(larger, wide(weight), wide(bias), 1, 1);
+    const at::Tensor doubled = cpu::tiled_winograd(x, packed, bias, {}, true);
+    EXPECT_NEAR(error(doubled, convolved), 0, 2 * tolerance(at::kBFloat16, convolved));
+    EXPECT((wide(doubled) - convolved).norm().item<double>() < 6e-3 * convolved.norm().item<double>());
   }
 }
 
@@ -259,7 +273,7 @@ void feed_forward_is_the_same_in_parts(at::ScalarType type) {
   layers.register_module("net", net);
   const cpu::Part part(layers._ivalue());
   cpu::pack(part["net"]["0"]["proj"], true);
-  EXPECT(cpu::is_gated(part["net"]["0"]["proj"].tensor("weight")) == !is_transformed(type));
+  EXPECT(cpu::is_gated(part["net"]["0"]["proj"].tensor("weight")) == multiplies_tiles(type));
   EXPECT(at::equal(cpu::unpacked(part["net"]["0"]["proj"].tensor("weight"), up.sizes()), up));
   cpu::pack(part["net"]["2"]);
   const int64_t tokens = 1111 * at::get_num_threads();

@@ -193,7 +193,7 @@ at::Tensor convolution(const at::Tensor& x, const Part& layer, const at::Tensor&
   const int64_t padding = layer.integers("padding").front();
   if (has_winograd_order(weight)) return winograd_convolution(x, weight, bias, added);
   if (is_tiled(weight)) {
-    if (stride == 1 && patches_pay(x, weight)) return tiled_winograd(x, weight, bias, added);
+    if (stride == 1 && patches_pay(x, outputs_of(weight))) return tiled_winograd(x, weight, bias, added);
     return has_rows_of_tiles(x, stride) ? tiled_convolution(x, weight, bias, stride, added)
                                         : patch_convolution(x, weight, bias, stride, added);
   }
@@ -208,8 +208,11 @@ at::Tensor convolution(const at::Tensor& x, const Part& layer, const at::Tensor&
 at::Tensor upsampled_convolution(const at::Tensor& x, const Part& layer, int64_t height, int64_t width) {
   const bool doubled = height == 2 * x.size(2) && width == 2 * x.size(3);
   // What pays before doubling pays afterwards too, so that both ways want the same form of the weight.
-  if (doubled && takes_winograd(layer, x)) {
-    return winograd_convolution(x, packed_for(layer, x), layer.optional("bias"), {}, true);
+  if (doubled && saves_products(layer, x)) {
+    const at::Tensor weight = packed_for(layer, x);
+    const Bias bias = layer.optional("bias");
+    return is_tiled(weight) ? tiled_winograd(x, weight, bias, {}, true)
+                            : winograd_convolution(x, weight, bias, {}, true);
   }
   return convolution(at::upsample_nearest2d(x, {height, width}), layer);
 }

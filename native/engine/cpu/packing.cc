@@ -8,8 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "../kernels/kernels.h"
 #include "../memory/shared_parameters.h"
 #include "patches.h"
+#include "tiled_winograd.h"
 #include "tiles.h"
 #include "winograd.h"
 
@@ -17,9 +19,12 @@ namespace animatediff::cpu {
 namespace {
 
 // Forms of the weight of a Conv2d with a 3x3 kernel, besides the graph's own.
-enum class Form : uint8_t { kDirect, kWinograd };
+enum class Form : uint8_t { kDirect, kWinograd, kPatches };
 
-Form form_of(const at::Tensor& weight) { return has_winograd_order(weight) ? Form::kWinograd : Form::kDirect; }
+Form form_of(const at::Tensor& weight) {
+  if (is_tiled(weight)) return Form::kPatches;
+  return has_winograd_order(weight) ? Form::kWinograd : Form::kDirect;
+}
 
 at::Tensor pack_linear(const at::Tensor& weight) {
   using Function = at::Tensor(const at::Tensor&, std::optional<int64_t>);
@@ -77,9 +82,16 @@ bool packs_bfloat16() {
 }
 
 // Of the graph's own weight of a Conv2d, for pictures x.
-std::vector<int64_t> shape_of(const Part& layer, const at::Tensor& x) {
+std::vector<int64_t> shape_of(const Part& layer, const at::Tensor& weight, const at::Tensor& x) {
   const std::vector<int64_t> kernel = layer.integers("kernel_size");
-  return {layer.tensor("weight").size(0), x.size(1), kernel[0], kernel[1]};
+  return {is_tiled(weight) ? outputs_of(weight) : weight.size(0), x.size(1), kernel[0], kernel[1]};
+}
+
+Form fastest_form(at::IntArrayRef shape, const at::Tensor& x, int64_t stride, int64_t padding) {
+  const at::ScalarType type = x.scalar_type();
+  if (suits_patches(shape, type, stride, padding) && patches_pay(x, shape[0])) return Form::kPatches;
+  if (suits_winograd(shape, type, stride, padding) && pays(x)) return Form::kWinograd;
+  return Form::kDirect;
 }
 
 }  // namespace
@@ -102,29 +114,33 @@ void pack(const Part& layer, bool gated) {
   const int64_t stride = layer.integers("stride").front();
   const bool pointwise = weight.size(2) == 1 && weight.size(3) == 1;
   if (pointwise) layer.set("weight", fits ? tiled(weight.flatten(1)) : pack_linear(weight.flatten(1)));
-  else if (fits && weight.size(2) == 3 && padding == 1) layer.set("weight", tiled(patch_matrix(weight)));
+  else if ((fits && weight.size(2) == 3 && padding == 1) ||
+           suits_patches(weight.sizes(), weight.scalar_type(), stride, padding))
+    layer.set("weight", tiled(patch_matrix(weight)));
   else if (suits_winograd(weight.sizes(), weight.scalar_type(), stride, padding))
     layer.set("weight", winograd_order(weight));
   else layer.set("weight", pack_convolution(weight, padding, stride, {}));
 }
 
-bool takes_winograd(const Part& layer, const at::Tensor& x) {
+bool saves_products(const Part& layer, const at::Tensor& x) {
   const at::Tensor weight = layer.tensor("weight");
-  if (is_tiled(weight) || !(weight.is_mkldnn() || has_winograd_order(weight))) return false;
-  return suits_winograd(shape_of(layer, x), x.scalar_type(), layer.integers("stride").front(),
-                        layer.integers("padding").front()) &&
-         pays(x);
+  const Form form = form_of(weight);
+  if (form == Form::kPatches && kernel_set().multiplies_tiles) return patches_pay(x, outputs_of(weight));
+  if (form == Form::kDirect && !weight.is_mkldnn()) return false;
+  return fastest_form(shape_of(layer, weight, x), x, layer.integers("stride").front(),
+                      layer.integers("padding").front()) != Form::kDirect;
 }
 
 at::Tensor packed_for(const Part& layer, const at::Tensor& x) {
   at::Tensor weight = layer.tensor("weight");
-  if (is_tiled(weight)) return weight;
   const Form form = form_of(weight);
+  // What is in tiles stays so where the processor multiplies them.
+  if (form == Form::kPatches && kernel_set().multiplies_tiles) return weight;
   if (form == Form::kDirect && !weight.is_mkldnn()) return weight;
-  const std::vector<int64_t> shape = shape_of(layer, x);
+  const std::vector<int64_t> shape = shape_of(layer, weight, x);
   const int64_t padding = layer.integers("padding").front();
   const int64_t stride = layer.integers("stride").front();
-  const Form wanted = takes_winograd(layer, x) ? Form::kWinograd : Form::kDirect;
+  const Form wanted = fastest_form(shape, x, stride, padding);
   const bool by_size = wanted == Form::kDirect && order_depends_on_pictures();
   const at::IntArrayRef pictures = by_size ? x.sizes() : at::IntArrayRef();
   if (form == wanted && packed_size(weight) == pictures) return weight;
@@ -133,6 +149,7 @@ at::Tensor packed_for(const Part& layer, const at::Tensor& x) {
     switch (wanted) {
       case Form::kDirect: return pack_convolution(dense, padding, stride, pictures);
       case Form::kWinograd: return winograd_order(dense);
+      case Form::kPatches: return tiled(patch_matrix(dense));
     }
     return dense;
   };

@@ -19,8 +19,8 @@ bool packs(at::ScalarType type);
  */
 void pack(const Part& layer, bool gated = false);
 
-/** Whether `packed_for` gives Winograd's order for x [n, in, h, w]. */
-bool takes_winograd(const Part& layer, const at::Tensor& x);
+/** Whether a Conv2d takes fewer multiplications for x [n, in, h, w] in the form that `packed_for` gives it. */
+bool saves_products(const Part& layer, const at::Tensor& x);
 
 /**
  * The weight of a packed Conv2d in the form, and where that counts in oneDNN's order, that is the fastest one for x

@@ -34,8 +34,6 @@ struct Float32Bias {
   at::Tensor values;
 };
 
-int64_t outputs_of(const at::Tensor& weight) { return weight.size(0) * kOutputsOfPanel; }
-
 int64_t written_outputs(const at::Tensor& weight) {
   return is_gated(weight) ? outputs_of(weight) / 2 : outputs_of(weight);
 }
@@ -154,6 +152,8 @@ at::Tensor tiled(const at::Tensor& weight, bool gated) {
 bool is_tiled(const at::Tensor& weight) { return weight.dim() > 4; }
 
 bool is_gated(const at::Tensor& weight) { return weight.dim() == 6; }
+
+int64_t outputs_of(const at::Tensor& weight) { return weight.size(0) * kOutputsOfPanel; }
 
 at::Tensor untiled(const at::Tensor& weight) {
   const int64_t panels = weight.size(0);

@@ -20,6 +20,9 @@ at::Tensor tiled(const at::Tensor& weight, bool gated = false);
 bool is_tiled(const at::Tensor& weight);
 bool is_gated(const at::Tensor& weight);
 
+/** Outputs of a packed weight, those of a gate included. */
+int64_t outputs_of(const at::Tensor& weight);
+
 /** The weight [out, in] that was packed. Exact. */
 at::Tensor untiled(const at::Tensor& weight);
 

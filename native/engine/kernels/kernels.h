@@ -110,8 +110,9 @@ struct RowTile {
 };
 
 /**
- * The same convolution as Convolution3x3 in bfloat16 with a packed weight as in TiledProduct: the nine pixels under the
- * kernel row by row are its steps, so [outputs / 32, 9, inputs / 32, 2, 512]. `inputs` and `outputs` divide by 32.
+ * The same convolution as Convolution3x3, of doubled pictures too, in bfloat16 with a packed weight as in TiledProduct:
+ * the nine pixels under the kernel row by row are its steps, so [outputs / 32, 9, inputs / 32, 2, 512]. `inputs` and
+ * `outputs` divide by 32.
  */
 struct TiledConvolution {
   const void* x;
@@ -128,12 +129,17 @@ struct TiledConvolution {
   int64_t width;
   int64_t inputs;
   int64_t outputs;
+  /** As in Convolution3x3. */
+  int64_t part = -1;
 };
 
-/** Numbers that a patch of 4x4 pixels, or a 3x3 kernel, becomes. */
-inline constexpr int64_t kPatchPlaces = 16;
+/** Numbers that a patch of 4x4 pixels, or a kernel, becomes; or a patch of the 3x3 that 2x2 pixels of a part see. */
+constexpr int64_t patch_places(const TiledConvolution& layer) { return layer.part < 0 ? 16 : 9; }
 
-/** Patches, each for 2x2 pixels of the output, that cover all pictures; those at the edges only in part. */
+/**
+ * Patches, each for 2x2 pixels of the output, that cover all pictures, or parts of them; those at the edges only in
+ * part.
+ */
 constexpr int64_t patch_count(const TiledConvolution& layer) {
   return layer.images * ((layer.height + 1) / 2) * ((layer.width + 1) / 2);
 }
@@ -145,7 +151,7 @@ constexpr int64_t patch_stride(const TiledConvolution& layer) { return layer.inp
 /** Rows that `count` transformed patches take: whole tiles. */
 constexpr int64_t patch_rows(int64_t count) { return (count + kRowsOfTile - 1) / kRowsOfTile * kRowsOfTile; }
 
-/** `count` patches from number `first`: [16, patch_rows, patch_stride]. */
+/** `count` patches from number `first`: [patch_places, patch_rows, patch_stride]. */
 struct Patches {
   const void* transformed;
   int64_t first;
@@ -196,12 +202,12 @@ struct Kernels {
   /** The rows of y that these tiles stand for. */
   void (*multiply_rows)(const TiledProduct& product, const RowTile* rows, int64_t tiles, void* scratch);
 
-  /** Transformed weights of one panel of 32 outputs: [16, inputs / 32, 2, 512]. */
+  /** Transformed weights of one panel of 32 outputs: [patch_places, inputs / 32, 2, 512]. */
   void (*patch_weights)(const TiledConvolution& layer, int64_t panel, void* transformed);
   /** Transformed pixels of `count` patches, as Patches has them. */
   void (*patch_pixels)(const TiledConvolution& layer, int64_t first, int64_t count, void* transformed);
   /** Bytes of scratch memory for `patch_outputs` with so many patches and panels. */
-  int64_t (*patch_scratch)(int64_t count, int64_t panels);
+  int64_t (*patch_scratch)(const TiledConvolution& layer, int64_t count, int64_t panels);
   /** Writes the outputs of some panels for these patches; `weights` are those of the first panel and the next ones. */
   void (*patch_outputs)(const TiledConvolution& layer, const Patches& patches, int64_t first_panel, int64_t panels,
                         const void* weights, void* scratch);

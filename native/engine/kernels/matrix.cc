@@ -4,6 +4,7 @@
 #include "matrix.h"
 
 #include <algorithm>
+#include <array>
 
 #include "gelu.h"
 #include "product.h"
@@ -126,6 +127,65 @@ void add_products_of(const Operands& x, float* sums, bool onto) {
   memory_is_seen();
 }
 
+#elif defined(__AVX512BF16__)
+
+// What is kept in registers at a time: the sums of so many rows with two panels.
+constexpr int64_t kRowsAtOnce = 6;
+constexpr int64_t kPanelsAtOnce = 2;
+
+// Sums of rows of `a` with panels of so many steps, or added to them.
+template <int64_t Rows, int64_t Count>
+void add_pairs(const BFloat16* a, int64_t stride, const Panels& panels, const int64_t* places, float* sums,
+               int64_t sums_stride, bool onto) {
+  std::array<std::array<Floats, 2 * Count>, Rows> result;
+  const auto for_all = [&](auto work) {
+#pragma GCC unroll 6
+    for (int64_t row = 0; row < Rows; ++row) {
+#pragma GCC unroll 4
+      for (int64_t column = 0; column < 2 * Count; ++column) work(result[row][column], row, column / 2, column % 2);
+    }
+  };
+  for_all([&](Floats& sum, int64_t row, int64_t panel, int64_t half) {
+    sum = onto ? load(sums + panel * sums_stride + row * kWidth + half * kLanes) : Floats{};
+  });
+  const BFloat16* b = panels.data;
+  for (int64_t step = 0; step < panels.steps; ++step, b += kPanelStep) {
+    for (int64_t depth = 0; depth < kStep; depth += Pairs::kDepth) {
+      const BFloat16* const from = a + places[step] + depth;
+      for_all([&](Floats& sum, int64_t row, int64_t panel, int64_t half) {
+        const BFloat16* const pairs = b + panel * panels.stride + half * kPanelStep / 2 + depth * kLanes;
+        sum = Pairs::multiply(sum, from + row * stride, pairs);
+      });
+    }
+  }
+  for_all([&](const Floats& sum, int64_t row, int64_t panel, int64_t half) {
+    store(sums + panel * sums_stride + row * kWidth + half * kLanes, sum);
+  });
+}
+
+template <int64_t Count>
+void add_pairs_of_rows(int64_t rows, const BFloat16* a, int64_t stride, const Panels& panels, const int64_t* places,
+                       float* sums, int64_t sums_stride, bool onto) {
+  int64_t row = 0;
+  for (; row + kRowsAtOnce <= rows; row += kRowsAtOnce) {
+    add_pairs<kRowsAtOnce, Count>(a + row * stride, stride, panels, places, sums + row * kWidth, sums_stride, onto);
+  }
+  // Of whole tiles an even number of rows is left.
+  for (; row + 4 <= rows; row += 4) {
+    add_pairs<4, Count>(a + row * stride, stride, panels, places, sums + row * kWidth, sums_stride, onto);
+  }
+  for (; row < rows; row += 2) {
+    add_pairs<2, Count>(a + row * stride, stride, panels, places, sums + row * kWidth, sums_stride, onto);
+  }
+}
+
+template <bool Two>
+void add_products_of(const Operands& x, float* sums, bool onto) {
+  const Panels panel{x.panel, 0, 1, x.count};
+  add_pairs_of_rows<1>(kRows, x.upper, x.stride, panel, x.steps, sums, 0, onto);
+  if constexpr (Two) add_pairs_of_rows<1>(kRows, x.lower, x.stride, panel, x.steps, sums + kRows * kWidth, 0, onto);
+}
+
 #else
 
 template <bool Two>
@@ -239,14 +299,36 @@ void multiply_rows(const TiledProduct& product, const RowTile* rows, int64_t til
   }
 }
 
-void multiply_with_panel(const BFloat16* x, int64_t rows, int64_t stride, const BFloat16* panel, const int64_t* places,
-                         int64_t steps, float* sums) {
-  for (int64_t row = 0; row < rows; row += 2 * kRows, x += 2 * kRows * stride, sums += kSums) {
-    const bool two = row + kRows < rows;
-    // Products hide the wait for the lines that sums are written to.
-    for (int64_t line = 0; line < (two ? kSums : kSums / 2); line += kLanes) __builtin_prefetch(sums + line, 1);
-    add_products({x, two ? x + kRows * stride : nullptr, stride, places, steps, panel}, sums, false);
+#if defined(__AVX512BF16__) && !defined(__AMX_BF16__)
+
+void multiply_with_panels(const BFloat16* x, int64_t rows, int64_t stride, const Panels& panels, const int64_t* places,
+                          float* sums, int64_t sums_stride) {
+  for (int64_t panel = 0; panel < panels.count; panel += kPanelsAtOnce) {
+    const Panels some{panels.data + panel * panels.stride, panels.stride, kPanelsAtOnce, panels.steps};
+    float* const to = sums + panel * sums_stride;
+    if (panel + 1 < panels.count) add_pairs_of_rows<2>(rows, x, stride, some, places, to, sums_stride, false);
+    else add_pairs_of_rows<1>(rows, x, stride, some, places, to, sums_stride, false);
   }
 }
+
+#else
+
+void multiply_with_panels(const BFloat16* x, int64_t rows, int64_t stride, const Panels& panels, const int64_t* places,
+                          float* sums, int64_t sums_stride) {
+  for (int64_t panel = 0; panel < panels.count; ++panel) {
+    const BFloat16* from = x;
+    float* to = sums + panel * sums_stride;
+    for (int64_t row = 0; row < rows; row += 2 * kRows, from += 2 * kRows * stride, to += kSums) {
+      const bool two = row + kRows < rows;
+      // Products hide the wait for the lines that sums are written to.
+      for (int64_t line = 0; line < (two ? kSums : kSums / 2); line += kLanes) __builtin_prefetch(to + line, 1);
+      add_products({from, two ? from + kRows * stride : nullptr, stride, places, panels.steps,
+                    panels.data + panel * panels.stride},
+                   to, false);
+    }
+  }
+}
+
+#endif
 
 }  // namespace animatediff::ANIMATEDIFF_KERNELS

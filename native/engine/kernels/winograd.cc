@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "picture.h"
 #include "vector.h"
 #include "winograd_transforms.h"
 
@@ -33,20 +34,6 @@ constexpr int kVectors = 2;
 constexpr int64_t kColumns = kVectors * kWidth;
 static_assert(kWinogradOutputs % kColumns == 0);
 using Register [[gnu::vector_size(4 * kWidth)]] = float;
-
-struct Place {
-  int64_t image, y, x;
-};
-
-Place place_of(const Convolution3x3& layer, int64_t tile) {
-  const int64_t across = (layer.width + kTile - 1) / kTile;
-  const int64_t down = (layer.height + kTile - 1) / kTile;
-  return {tile / (across * down), tile / across % down * kTile, tile % across * kTile};
-}
-
-// Whether the parts of y that are written have odd rows, and odd columns.
-bool odd_rows(const Convolution3x3& layer) { return layer.part >= 2; }
-bool odd_columns(const Convolution3x3& layer) { return layer.part > 0 && layer.part % 2 == 1; }
 
 // Three weights of a row or a column of the kernel, transformed. Of two pixels of the doubled x that are one pixel of
 // x, an even row of y has the later two weights on one, an odd row the first two.
@@ -84,19 +71,14 @@ void tiles_of(const Convolution3x3& layer, int64_t first_tile, int64_t count, fl
   const std::vector<T> outside(static_cast<size_t>(layer.inputs));
   const int64_t stride = winograd_stride(layer);
   const int64_t plane = count * stride;
-  const int64_t above = odd_rows(layer) ? 0 : 1;
-  const int64_t before = odd_columns(layer) ? 0 : 1;
   for (int64_t i = 0; i < count; ++i, transformed += stride) {
-    const Place place = place_of(layer, first_tile + i);
+    const Place corner = seen_from(layer, place_of<kTile>(layer, first_tile + i));
     const T* pixels[Patch][Patch];
     for (size_t row = 0; row < Patch; ++row) {
       for (size_t column = 0; column < Patch; ++column) {
-        const int64_t y = place.y + static_cast<int64_t>(row) - above;
-        const int64_t x = place.x + static_cast<int64_t>(column) - before;
-        const bool inside = y >= 0 && y < layer.height && x >= 0 && x < layer.width;
-        pixels[row][column] = !inside ? outside.data()
-                                      : static_cast<const T*>(layer.x) +
-                                            ((place.image * layer.height + y) * layer.width + x) * layer.inputs;
+        const int64_t pixel = seen_pixel(layer, corner.image, corner.y + static_cast<int64_t>(row),
+                                         corner.x + static_cast<int64_t>(column));
+        pixels[row][column] = pixel < 0 ? outside.data() : static_cast<const T*>(layer.x) + pixel * layer.inputs;
       }
     }
     for (int64_t input = 0; input < layer.inputs; input += kLanes) {
@@ -161,17 +143,11 @@ void multiply(const float* tiles, int64_t count, int64_t stride, const float* we
   }
 }
 
-// Number of the pixel of y that a tile's pixel [y, x] is.
-int64_t pixel_of(const Convolution3x3& layer, int64_t image, int64_t y, int64_t x) {
-  if (layer.part < 0) return (image * layer.height + y) * layer.width + x;
-  return 2 * ((image * layer.height + y) * 2 + layer.part / 2) * layer.width + 2 * x + layer.part % 2;
-}
-
 template <typename T, size_t Patch>
 void write_outputs(const Convolution3x3& layer, int64_t first_tile, int64_t count, int64_t first_output,
                    const float* products, int64_t plane) {
   for (int64_t i = 0; i < count; ++i, products += kWinogradOutputs) {
-    const Place place = place_of(layer, first_tile + i);
+    const Place place = place_of<kTile>(layer, first_tile + i);
     const int64_t high = std::min(kTile, layer.height - place.y);
     const int64_t wide = std::min(kTile, layer.width - place.x);
     for (int64_t lane = 0; lane < kWinogradOutputs; lane += kLanes) {
@@ -189,7 +165,7 @@ void write_outputs(const Convolution3x3& layer, int64_t first_tile, int64_t coun
         for (size_t c = 0; c < Patch; ++c) values[c] = columns[c][row];
         const std::array<Floats, kTile> pixels = output_transform(values);
         for (int64_t c = 0; c < wide; ++c) {
-          const int64_t pixel = pixel_of(layer, place.image, place.y + row, place.x + c);
+          const int64_t pixel = written_pixel(layer, place.image, place.y + row, place.x + c);
           const int64_t at = pixel * layer.outputs + first_output + lane;
           Floats value = pixels[c] + bias;
           if (layer.added != nullptr) value += load(static_cast<const T*>(layer.added) + at);
