@@ -22,8 +22,8 @@ def draw_backdrop(scene: Scene, time: Array) -> Array:
     x, y = view(scene.camera, time).to_world(pixels)
     x, y = x[:, None, :].astype(np.float32), y[:, :, None].astype(np.float32)
     picture = backgrounds.BACKGROUNDS[scene.background](x, y, scene.shift)
-    shifted = (x + np.float32(scene.shift + 1)) * SIZE
-    return styles.STYLES[scene.style].backdrop(picture, shifted, (y + 1) * SIZE)
+    # Strokes lie on the paper, wherever the scenery is: a place that shows how they run in every frame.
+    return styles.STYLES[scene.style].backdrop(picture, (x + 1) * SIZE, (y + 1) * SIZE)
 
 
 def window(centres: Array, width: int) -> Array:

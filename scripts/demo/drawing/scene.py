@@ -8,8 +8,8 @@ import numpy as np
 from .motions import Variation
 from .names import BACKGROUNDS, combinations
 
-TURNING = ("bouncing", "spinning")
-"""Motions whose frames all go another way: learned last, so that training shows them twice as often."""
+MORE = {"bouncing": 1, "spinning": 2}
+"""How often more training shows the motions that are learned last, as all their frames go another way."""
 
 
 ANCHOR = 0.06
@@ -34,7 +34,7 @@ class Scene:
 @cache
 def pool(held_out: bool) -> tuple[tuple[str, str, str], ...]:
     choices = combinations(held_out)
-    return tuple(choices if held_out else [*choices, *(c for c in choices if c[2] in TURNING)])
+    return tuple(c for c in choices for _ in range(1 if held_out else 1 + MORE.get(c[2], 0)))
 
 
 def random_scene(generator: np.random.Generator, held_out: bool = False) -> Scene:
