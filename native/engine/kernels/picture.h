@@ -32,7 +32,7 @@ bool odd_columns(const Layer& layer) {
   return layer.part > 0 && layer.part % 2 == 1;
 }
 
-/** Pixels that a tile sees above and before its own; an odd pixel of a doubled picture sees none. */
+/** First pixel of x that a tile sees: above and before its own, except where those are odd ones of a doubled x. */
 template <typename Layer>
 Place seen_from(const Layer& layer, const Place& place) {
   return {place.image, place.y - (odd_rows(layer) ? 0 : 1), place.x - (odd_columns(layer) ? 0 : 1)};
