@@ -28,6 +28,7 @@
 #include "../engine/cuda/library.h"
 #include "../engine/cuda/replace.h"
 #include "../engine/cuda/step_graph.h"
+#include "../engine/cuda/text_keys.h"
 #include "../engine/device.h"
 
 namespace {
@@ -304,6 +305,11 @@ class Bench {
       time("unet kernels, cudnn.benchmark" + of, run(kernels), flags_.calls);
       context.setBenchmarkCuDNN(false);
       if (!device_.is_cpu()) captured(kernels, inputs, of);
+      if (!device_.is_cpu()) {
+        animatediff::cuda::TextKeys text;
+        const animatediff::cuda::TextKeys::Use use(text);
+        captured(kernels, inputs, ", text kept" + of);
+      }
     }
     if (flags_.runs("unet") && flags_.rows % 2 == 0) {
       std::vector<c10::IValue> shared = inputs;
@@ -323,7 +329,8 @@ class Bench {
       const at::Tensor expected = call(module, inputs).to(at::kFloat);
       at::Tensor output;
       const auto begun = Clock::now();
-      animatediff::cuda::StepGraph graph(device_, nullptr, [&] { output = call(module, inputs); });
+      animatediff::cuda::StepGraph graph(animatediff::cuda::graph_functions(), device_, nullptr,
+                                         [&] { output = call(module, inputs); });
       synchronize();
       std::printf(R"({"name":"capture%s","ms":%.3f})"
                   "\n",

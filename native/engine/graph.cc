@@ -169,10 +169,10 @@ void Graph::require_complete() const {
 
 at::Tensor Graph::operator()(std::vector<c10::IValue> inputs) { return call("forward", std::move(inputs)).toTensor(); }
 
-at::Tensor Graph::repeat(const std::vector<c10::IValue>& inputs) {
+at::Tensor Graph::repeat(const std::vector<c10::IValue>& inputs, size_t text) {
   // Parameters that are copied to the device for a call lie elsewhere the next time.
   if (!records()) return (*this)(inputs);
-  return recordings_->call(inputs, [&](const std::vector<c10::IValue>& given) { return (*this)(given); });
+  return recordings_->call(inputs, text, [&](const std::vector<c10::IValue>& given) { return (*this)(given); });
 }
 
 void Graph::forget_recordings() {

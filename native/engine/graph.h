@@ -60,9 +60,10 @@ class Graph {
 
   /**
    * The same for a call that comes again with the same shapes: a network that is specialised for CUDA is recorded then
-   * and started as a whole (cuda/recordings.h). The next call overwrites the result.
+   * and started as a whole (cuda/recordings.h). The next call overwrites the result. Number `text` of the inputs is the
+   * text; the same tensor means the same text and the same parameters.
    */
-  at::Tensor repeat(const std::vector<c10::IValue>& inputs);
+  at::Tensor repeat(const std::vector<c10::IValue>& inputs, size_t text);
   /** Whether `repeat` records at all, here and now. */
   [[nodiscard]] bool records() const { return recordings_ != nullptr && !place_.is_cpu(); }
   /** Gives up what was recorded, and its memory. */

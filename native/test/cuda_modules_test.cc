@@ -7,53 +7,18 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
-#include <torch/csrc/jit/runtime/graph_executor.h>
-#include <torch/csrc/jit/serialization/import.h>
 
 #include "../engine/cpu/replace.h"
+#include "networks.h"
 #include "operator_cases.h"
 
 namespace {
 
-using torch::jit::Module;
-
-void fill(const Module& module) {
-  for (const auto& part : module.modules()) {
-    for (const auto& parameter : part.named_parameters(false)) {
-      const at::Tensor& given = parameter.value;
-      // Near what trained networks have, so that activations neither vanish nor explode.
-      const double scale = given.dim() > 1 ? 1 / std::sqrt(given.numel() / given.size(0)) : 0.2;
-      const double middle = given.dim() == 1 && parameter.name == "weight" ? 1 : 0;
-      Module(part).setattr(parameter.name, at::randn(given.sizes()) * scale + middle);
-    }
-    for (const auto& buffer : part.named_buffers(false)) {
-      Module(part).setattr(buffer.name, at::randn(buffer.value.sizes()) * 0.5);
-    }
-  }
-}
-
-// Timesteps stay float32, as the sampler gives them.
-at::Tensor run(Module& module, std::vector<c10::IValue> inputs, at::ScalarType type) {
-  for (c10::IValue& input : inputs) {
-    if (input.isTensor() && input.toTensor().dim() > 1) input = input.toTensor().to(type);
-  }
-  const torch::jit::GraphOptimizerEnabledGuard plain(false);
-  return module.forward(std::move(inputs)).toTensor();
-}
-
-Module load(const char* graph) { return torch::jit::load(std::string("native/graphs/") + graph + ".pt"); }
-
-void share(const Module& from, const Module& to) {
-  const auto names = from.named_modules();
-  auto target = to.named_modules().begin();
-  for (const auto& [name, module] : names) {
-    for (const auto& parameter : module.named_parameters(false)) {
-      Module((*target).value).setattr(parameter.name, parameter.value);
-    }
-    for (const auto& buffer : module.named_buffers(false)) Module((*target).value).setattr(buffer.name, buffer.value);
-    ++target;
-  }
-}
+using networks::fill;
+using networks::load;
+using networks::Module;
+using networks::run;
+using networks::share;
 
 /** Same parameters, same inputs, once plain and once with the operators, before and after a weight changes. */
 void agree(const char* graph, const std::vector<c10::IValue>& inputs, const std::string& changed,

@@ -40,6 +40,9 @@ class Part {
 
   void set(const std::string& name, const at::Tensor& value) const { object_->setAttr(name, value); }
 
+  /** Tells modules from one another. */
+  [[nodiscard]] const void* identity() const { return object_; }
+
   /** `ResnetBlock` of `__torch__.graphs.unet.___torch_mangle_81.ResnetBlock`. */
   [[nodiscard]] std::string class_name() const { return object_->type()->name()->name(); }
 

@@ -6,6 +6,7 @@
 
 #include "attention.h"
 #include "layers.h"
+#include "text_keys.h"
 
 namespace animatediff::cuda {
 namespace {
@@ -41,8 +42,8 @@ void attend_to_text(const Part& self, const at::Tensor& normed, const at::Tensor
   const int64_t heads = self.integer("heads");
   // Consecutive frames share a text: their queries go behind one another.
   const at::Tensor queries = project(normed, self["to_q"]).view({text.size(0), -1, x.size(2)});
-  const at::Tensor out = attention(to_heads(queries, heads), to_heads(project(text, self["to_k"]), heads),
-                                   to_heads(project(text, self["to_v"]), heads));
+  const auto [keys, values] = TextKeys::of(text, self);
+  const at::Tensor out = attention(to_heads(queries, heads), to_heads(keys, heads), to_heads(values, heads));
   project_onto(from_heads(out).view(x.sizes()), self["to_out"]["0"], x, x);
 }
 

@@ -35,7 +35,8 @@ Recordings::Entry& Recordings::find(const std::string& key) {
     entries_.splice(entries_.begin(), entries_, found);
   } else {
     if (entries_.size() == kMostEntries) entries_.pop_back();
-    entries_.push_front({.key = key, .inputs = {}, .output = {}, .graph = nullptr, .problem = {}});
+    entries_.emplace_front();
+    entries_.front().key = key;
   }
   return entries_.front();
 }
@@ -46,7 +47,7 @@ void Recordings::record(Entry& entry, const Inputs& inputs, const Network& netwo
   }
   const auto other = std::ranges::find_if(entries_, [](const Entry& each) { return each.graph != nullptr; });
   try {
-    entry.graph = std::make_unique<StepGraph>(inputs.front().toTensor().device(),
+    entry.graph = std::make_unique<StepGraph>(functions_(), inputs.front().toTensor().device(),
                                               other == entries_.end() ? nullptr : other->graph.get(),
                                               [&] { entry.output = network(entry.inputs); });
   } catch (const std::exception& error) {
@@ -57,10 +58,16 @@ void Recordings::record(Entry& entry, const Inputs& inputs, const Network& netwo
   }
 }
 
-at::Tensor Recordings::call(const Inputs& inputs, const Network& network) {
+at::Tensor Recordings::call(const Inputs& inputs, size_t text, const Network& network) {
   const std::string key = key_of(inputs);
   const bool again = std::ranges::find(entries_, key, &Entry::key) != entries_.end();
   Entry& entry = find(key);
+  if (!entry.text.is_same(inputs[text].toTensor())) {
+    entry.text.reset();  // should what follows fail
+    entry.keys.renew(inputs[text].toTensor());
+    entry.text = inputs[text].toTensor();
+  }
+  const TextKeys::Use use(entry.keys);
   if (again && entry.graph == nullptr && entry.problem.empty()) record(entry, inputs, network);
   problem_ = entry.problem;
   if (entry.graph == nullptr) return network(inputs);

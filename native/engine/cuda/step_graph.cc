@@ -1,7 +1,5 @@
 #include "step_graph.h"
 
-#include "library.h"
-
 namespace animatediff::cuda {
 namespace {
 
@@ -22,13 +20,15 @@ void run(void* context) {
 
 }  // namespace
 
-StepGraph::StepGraph(c10::Device device, const StepGraph* neighbour, const std::function<void()>& body)
-    : graph_(graph_functions().capture(device.index(), neighbour == nullptr ? nullptr : neighbour->graph_, run,
-                                       const_cast<std::function<void()>*>(&body))) {}
+StepGraph::StepGraph(const GraphFunctions& functions, c10::Device device, const StepGraph* neighbour,
+                     const std::function<void()>& body)
+    : functions_(functions),
+      graph_(functions.capture(device.index(), neighbour == nullptr ? nullptr : neighbour->graph_, run,
+                               const_cast<std::function<void()>*>(&body))) {}
 
-StepGraph::~StepGraph() { graph_functions().free(graph_); }
+StepGraph::~StepGraph() { functions_.free(graph_); }
 
-void StepGraph::replay() { graph_functions().replay(graph_); }
+void StepGraph::replay() { functions_.replay(graph_); }
 
 bool StepGraph::is_recording() { return recording; }
 

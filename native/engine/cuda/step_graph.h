@@ -4,7 +4,8 @@
 #include <c10/core/Device.h>
 
 #include <functional>
-#include <string>
+
+#include "library.h"
 
 namespace animatediff::cuda {
 
@@ -20,7 +21,8 @@ class StepGraph {
    * Throws what `body` throws, and c10::Error where the device cannot record it. With `neighbour`, another graph of the
    * device, memory is shared: neither may start while the other's results are in use.
    */
-  StepGraph(c10::Device device, const StepGraph* neighbour, const std::function<void()>& body);
+  StepGraph(const GraphFunctions& functions, c10::Device device, const StepGraph* neighbour,
+            const std::function<void()>& body);
   StepGraph(const StepGraph&) = delete;
   StepGraph& operator=(const StepGraph&) = delete;
   ~StepGraph();
@@ -32,6 +34,7 @@ class StepGraph {
   static bool is_recording();
 
  private:
+  const GraphFunctions& functions_;
   void* graph_;
 };
 

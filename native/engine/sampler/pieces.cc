@@ -10,6 +10,9 @@
 namespace animatediff {
 namespace {
 
+/** Which input of the UNet the text is. */
+constexpr size_t kText = 2;
+
 at::Tensor whole(const std::vector<at::Tensor>& parts) { return parts.size() == 1 ? parts.front() : at::cat(parts, 0); }
 
 at::Tensor second_half(const at::Tensor& tensor) {
@@ -26,6 +29,7 @@ void PiecewiseUNet::divide_text(int64_t rows_at_once) {
   for (int64_t row = 0; row < rows_; row += rows_at_once) {
     texts_.push_back(text_.narrow(0, row * texts, std::min(rows_at_once, rows_ - row) * texts));
   }
+  keys_.assign(texts_.size(), {});
   divided_ = rows_at_once;
 }
 
@@ -49,12 +53,14 @@ at::Tensor PiecewiseUNet::operator()(const at::Tensor& sample, double timestep, 
     const int64_t count = std::min(rows_at_once, rows_ - row);
     const at::Tensor piece = shared ? input : input.narrow(0, row, count);
     const at::Tensor time = at::full({count}, timestep, piece.options().dtype(at::kFloat));
-    std::vector<c10::IValue> inputs{piece, time, texts_[outputs.size()], norm_over_frames_, motion_norm_over_frames_};
+    const size_t part = outputs.size();
+    std::vector<c10::IValue> inputs{piece, time, texts_[part], norm_over_frames_, motion_norm_over_frames_};
+    const cuda::TextKeys::Use use(keys_[part]);
     if (deep == DeepFeatures::kForget) {
       // A recording keeps memory for its activations, which a batch in pieces lacks.
       const bool recorded =
           unet_.records() && count == rows_ && count * frames * input.size(3) * input.size(4) <= most_recorded_;
-      const at::Tensor output = recorded ? unet_.repeat(inputs) : unet_(std::move(inputs));
+      const at::Tensor output = recorded ? unet_.repeat(inputs, kText) : unet_(std::move(inputs));
       outputs.push_back(output.to(at::kFloat, /*non_blocking=*/false, /*copy=*/recorded));
       continue;
     }

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "../cuda/text_keys.h"
 #include "../graph.h"
 
 namespace animatediff {
@@ -54,8 +55,10 @@ class PiecewiseUNet {
   bool norm_over_frames_;
   bool motion_norm_over_frames_;
   int64_t most_recorded_;
-  // The same tensors in every step: the CPU's text cache tells texts by their identity.
+  // The same tensors in every step: text caches tell texts by their identity.
   std::vector<at::Tensor> texts_;
+  // Of each of them, where the network runs with CUDA's modules and is not recorded.
+  std::vector<cuda::TextKeys> keys_;
   int64_t divided_ = 0;
   // [rows * frames, channels, h, w]
   at::Tensor deep_;
