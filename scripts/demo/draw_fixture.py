@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[2] / "test" / "fixtures" / "demo-clips"
 CLIPS = {
     ("normal", "fixed"): 10,
     ("neon", "fixed"): 4,
-    ("crayon", "fixed"): 2,
+    ("crayon", "fixed"): 4,
     ("normal", "zoom-in"): 2,
     ("normal", "pan-left"): 2,
 }

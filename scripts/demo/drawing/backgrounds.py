@@ -181,3 +181,6 @@ BACKGROUNDS: dict[str, Callable[[Array, Array, float], Array]] = {
         )
     ),
 }
+
+DARK = frozenset({"black", "night sky"})
+"""Backgrounds that crayon draws on dark paper."""

@@ -23,7 +23,8 @@ def draw_backdrop(scene: Scene, time: Array) -> Array:
     x, y = x[:, None, :].astype(np.float32), y[:, :, None].astype(np.float32)
     picture = backgrounds.BACKGROUNDS[scene.background](x, y, scene.shift)
     # Strokes lie on the paper, wherever the scenery is: a place that shows how they run in every frame.
-    return styles.STYLES[scene.style].backdrop(picture, (x + 1) * SIZE, (y + 1) * SIZE)
+    dark = scene.background in backgrounds.DARK
+    return styles.STYLES[scene.style].backdrop(picture, (x + 1) * SIZE, (y + 1) * SIZE, dark)
 
 
 def window(centres: Array, width: int) -> Array:

@@ -2,7 +2,8 @@
 
 A painter gets the object's colour [3], its distance field [n, h, w] in pixels (negative inside) and
 coordinates that move with the object [n, h, w], and returns colour [n, h, w, 3] and opacity [n, h, w].
-A backdrop gets a background [n, h, w, 3] with world coordinates and returns it as the style shows it.
+A backdrop gets a background [n, h, w, 3], coordinates on the paper in pixels, and whether the scenery is
+dark; it returns the background as the style shows it.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from .palette import INK
 Array = np.ndarray
 
 PAPER = np.array([0.97, 0.95, 0.90], dtype=np.float32)
+DARK_PAPER = np.array([0.36, 0.35, 0.38], dtype=np.float32)
 TEXTURE = 256
 
 
@@ -25,7 +27,7 @@ class Style:
     """`margin`: pixels around the shape that its painter may touch."""
 
     paint: Callable[[Array, Array, Array, Array], tuple[Array, Array]]
-    backdrop: Callable[[Array, Array, Array], Array]
+    backdrop: Callable[[Array, Array, Array, bool], Array]
     margin: int
 
 
@@ -78,20 +80,20 @@ def paint_crayon(colour: Array, distance: Array, x: Array, y: Array) -> tuple[Ar
     return mix(colour, np.float32(0.72) * colour, edge), cover(wobble) * np.maximum(density, edge)
 
 
-def backdrop_normal(picture: Array, x: Array, y: Array) -> Array:
+def backdrop_normal(picture: Array, x: Array, y: Array, dark: bool) -> Array:
     return picture
 
 
-def backdrop_neon(picture: Array, x: Array, y: Array) -> Array:
+def backdrop_neon(picture: Array, x: Array, y: Array, dark: bool) -> Array:
     """A dim, bluish echo of the scene."""
     return np.float32(0.13) * picture * np.array([0.9, 0.8, 1.2], dtype=np.float32)
 
 
-def backdrop_crayon(picture: Array, x: Array, y: Array) -> Array:
-    """Light strokes over paper."""
+def backdrop_crayon(picture: Array, x: Array, y: Array, dark: bool) -> Array:
+    """Light strokes over paper, which is charcoal where the scenery is dark: on white paper black is gray."""
     strokes = np.sin((x - np.float32(0.6) * y) * np.float32(0.38) + np.float32(0.9) * sample(noise(4), x, y))
     density = np.float32(0.70) + np.float32(0.09) * strokes + np.float32(0.02) * sample(noise(1), x, y)
-    return mix(PAPER, picture, density)
+    return mix(DARK_PAPER if dark else PAPER, picture, density)
 
 
 STYLES: dict[str, Style] = {

@@ -50,13 +50,14 @@ function medianColour(
 export function rankSettings(clip: RgbFrames): Setting[] {
   const [upper, lower] = [medianColour(clip, UPPER), medianColour(clip, LOWER)];
   return Object.entries(SCENERIES)
-    .flatMap(([background, { top, bottom, horizon }]) =>
+    .flatMap(([background, scenery]) =>
       STYLES.map((style): Setting => {
+        const { top, bottom, horizon } = scenery;
         const above = horizon ? top : mix(top, bottom, DEPTHS[0]);
         const below = horizon ? bottom : mix(top, bottom, DEPTHS[1]);
         const error = Math.hypot(
-          distance(upper, styled(above, style)),
-          distance(lower, styled(below, style)),
+          distance(upper, styled(scenery, above, style)),
+          distance(lower, styled(scenery, below, style)),
         );
         return { background, style, error };
       }),

@@ -31,13 +31,21 @@ export interface Scenery {
   readonly landmarks: readonly Rgb[];
   /** Is there an edge between the two? Otherwise one passes into the other. */
   readonly horizon: boolean;
+  /** Does crayon draw it on dark paper? */
+  readonly dark?: boolean;
 }
 
 export const SCENERIES: Readonly<Record<string, Scenery>> = {
-  black: { top: [10, 10, 13], bottom: [18, 18, 20], horizon: false, landmarks: [] },
+  black: { top: [10, 10, 13], bottom: [18, 18, 20], horizon: false, landmarks: [], dark: true },
   gray: { top: [135, 135, 138], bottom: [115, 115, 117], horizon: false, landmarks: [] },
   beige: { top: [232, 214, 181], bottom: [217, 196, 161], horizon: false, landmarks: [] },
-  'night sky': { top: [5, 8, 33], bottom: [26, 33, 87], horizon: false, landmarks: [[255, 242, 178]] },
+  'night sky': {
+    top: [5, 8, 33],
+    bottom: [26, 33, 87],
+    horizon: false,
+    landmarks: [[255, 242, 178]],
+    dark: true,
+  },
   grass: { top: [184, 224, 250], bottom: [143, 199, 92], horizon: true, landmarks: [[120, 179, 77]] },
   sea: {
     top: [209, 235, 250],
@@ -61,8 +69,9 @@ export const SCENERIES: Readonly<Record<string, Scenery>> = {
   },
 };
 
-/** Paper under crayon. */
+/** Paper under crayon, and that of dark sceneries. */
 const PAPER: Rgb = [247, 242, 230];
+const DARK_PAPER: Rgb = [92, 89, 97];
 /** Share of the paper that crayon covers: least, usual, most. */
 const CRAYON_COVER = [0.58, 0.7, 0.82] as const;
 /** How bright a neon background is, relative to daylight, per channel. */
@@ -74,15 +83,15 @@ export function mix(first: Rgb, second: Rgb, amount: number): Rgb {
   ) as unknown as Rgb;
 }
 
-/** A daylight colour of a background as the style shows it, `cover` of crayon over paper. */
-export function styled(colour: Rgb, style: Style, cover: number = CRAYON_COVER[1]): Rgb {
+/** A daylight colour of a scenery as the style shows it, `cover` of crayon over paper. */
+export function styled({ dark }: Scenery, colour: Rgb, style: Style, cover: number = CRAYON_COVER[1]): Rgb {
   switch (style) {
     case 'normal':
       return colour;
     case 'neon':
       return [colour[0] * NEON_ECHO[0], colour[1] * NEON_ECHO[1], colour[2] * NEON_ECHO[2]];
     case 'crayon':
-      return mix(PAPER, colour, cover);
+      return mix(dark ? DARK_PAPER : PAPER, colour, cover);
   }
 }
 
@@ -90,7 +99,8 @@ export function styled(colour: Rgb, style: Style, cover: number = CRAYON_COVER[1
 export type Segment = readonly [Rgb, Rgb];
 
 /** Lines through all colours that a background has in a style, and mixtures of neighbours. */
-export function backgroundSegments({ top, bottom, landmarks }: Scenery, style: Style): Segment[] {
+export function backgroundSegments(scenery: Scenery, style: Style): Segment[] {
+  const { top, bottom, landmarks } = scenery;
   const pairs: Segment[] = [
     [top, bottom],
     ...landmarks.flatMap((colour): Segment[] => [
@@ -100,7 +110,7 @@ export function backgroundSegments({ top, bottom, landmarks }: Scenery, style: S
   ];
   const covers = style === 'crayon' ? CRAYON_COVER : [1];
   return covers.flatMap((cover) =>
-    pairs.map(([a, b]): Segment => [styled(a, style, cover), styled(b, style, cover)]),
+    pairs.map(([a, b]): Segment => [styled(scenery, a, style, cover), styled(scenery, b, style, cover)]),
   );
 }
 
