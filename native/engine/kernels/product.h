@@ -34,7 +34,7 @@ struct Singles {
   static Value value(float source) { return source; }
   static Value value(BFloat16 source) { return one(&source); }
   static void put(Value* target, Floats value) { store(target, value); }
-  static Floats multiply(Floats sum, const Value* a, const Value* b) { return sum + load(b) * *a; }
+  static Register multiply(Register sum, const Value* a, const Value* b) { return sum + load_register(b) * *a; }
 };
 
 #ifdef __AVX512BF16__
@@ -51,12 +51,12 @@ struct Pairs {
   }
   static Value value(BFloat16 source) { return source; }
   static void put(Value* target, Floats value) { store(target, value); }
-  static Floats multiply(Floats sum, const Value* a, const Value* b) {
+  static Register multiply(Register sum, const Value* a, const Value* b) {
     int32_t pair;
     std::memcpy(&pair, a, sizeof(pair));
     __m512bh lanes;
     std::memcpy(&lanes, b, sizeof(lanes));
-    return std::bit_cast<Floats>(
+    return std::bit_cast<Register>(
         _mm512_dpbf16_ps(std::bit_cast<__m512>(sum), std::bit_cast<__m512bh>(_mm512_set1_epi32(pair)), lanes));
   }
 };
@@ -82,23 +82,30 @@ int64_t padded_depth(int64_t depth) {
 template <typename P, int64_t Rows, int64_t Columns>
 void tile(const typename P::Value* a, int64_t a_stride, const typename P::Value* b, int64_t b_stride, int64_t depth,
           float* c, int64_t c_stride, bool onto) {
-  std::array<std::array<Floats, Columns>, Rows> sums;
+  constexpr int64_t kParts = kLanes / kRegisterLanes;
+  constexpr int64_t kAcross = Columns * kParts;
+  std::array<std::array<Register, kAcross>, Rows> sums;
+#pragma GCC unroll 8
   for (int64_t row = 0; row < Rows; ++row) {
-    for (int64_t column = 0; column < Columns; ++column) {
-      sums[row][column] = onto ? load(c + row * c_stride + column * kLanes) : Floats{};
+#pragma GCC unroll 16
+    for (int64_t i = 0; i < kAcross; ++i) {
+      sums[row][i] = onto ? load_register(c + row * c_stride + i * kRegisterLanes) : Register{};
     }
   }
   for (int64_t d = 0; d < depth; d += P::kDepth) {
 #pragma GCC unroll 8
     for (int64_t row = 0; row < Rows; ++row) {
-#pragma GCC unroll 8
-      for (int64_t column = 0; column < Columns; ++column) {
-        sums[row][column] = P::multiply(sums[row][column], a + row * a_stride + d, b + column * b_stride + d * kLanes);
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < kAcross; ++i) {
+        const typename P::Value* const panel = b + i / kParts * b_stride + d * kLanes;
+        sums[row][i] = P::multiply(sums[row][i], a + row * a_stride + d, panel + i % kParts * kRegisterLanes);
       }
     }
   }
+#pragma GCC unroll 8
   for (int64_t row = 0; row < Rows; ++row) {
-    for (int64_t column = 0; column < Columns; ++column) store(c + row * c_stride + column * kLanes, sums[row][column]);
+#pragma GCC unroll 16
+    for (int64_t i = 0; i < kAcross; ++i) store_register(c + row * c_stride + i * kRegisterLanes, sums[row][i]);
   }
 }
 

@@ -1,7 +1,9 @@
 // Sixteen float32 lanes, whatever the processor's registers hold: the compiler splits them.
 #pragma once
 
+#include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -23,6 +25,16 @@ using Integers [[gnu::vector_size(64)]] = int32_t;
 using Words [[gnu::vector_size(64)]] = uint32_t;
 using HalfWords [[gnu::vector_size(32)]] = uint16_t;
 
+// What one register holds. Of `Floats` that are wider the compiler keeps arrays in memory, however short they are.
+#if defined(__AVX512F__)
+inline constexpr int64_t kRegisterLanes = 16;
+#elif defined(__AVX__)
+inline constexpr int64_t kRegisterLanes = 8;
+#else
+inline constexpr int64_t kRegisterLanes = 4;
+#endif
+using Register [[gnu::vector_size(kRegisterLanes * sizeof(float))]] = float;
+
 /** bfloat16 as its bits. */
 struct BFloat16 {
   uint16_t bits;
@@ -41,6 +53,14 @@ inline Floats load(const BFloat16* source) {
   std::memcpy(&half, source, sizeof(half));
   return std::bit_cast<Floats>(__builtin_convertvector(half, Words) << 16);
 }
+
+inline Register load_register(const float* source) {
+  Register value;
+  std::memcpy(&value, source, sizeof(value));
+  return value;
+}
+
+inline void store_register(float* target, Register value) { std::memcpy(target, &value, sizeof(value)); }
 
 inline void store(float* target, Floats value) { std::memcpy(target, &value, sizeof(value)); }
 
@@ -77,8 +97,28 @@ inline void store_some(T* target, Floats value, int64_t count) {
   std::memcpy(target, buffer, static_cast<size_t>(count) * sizeof(T));
 }
 
-inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
-inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+/** `f` of one register after the other: where it compares and chooses, the compiler splits wider vectors into lanes. */
+template <typename F>
+inline Floats by_register(Floats a, Floats b, F f) {
+  if constexpr (kRegisterLanes == kLanes) {
+    return f(a, b);
+  } else {
+    using Parts = std::array<Register, kLanes / kRegisterLanes>;
+    const auto first = std::bit_cast<Parts>(a);
+    const auto second = std::bit_cast<Parts>(b);
+    Parts result;
+#pragma GCC unroll 4
+    for (size_t i = 0; i < result.size(); ++i) result[i] = f(first[i], second[i]);
+    return std::bit_cast<Floats>(result);
+  }
+}
+
+inline Floats larger(Floats a, Floats b) {
+  return by_register(a, b, [](auto x, auto y) { return x > y ? x : y; });
+}
+inline Floats smaller(Floats a, Floats b) {
+  return by_register(a, b, [](auto x, auto y) { return x < y ? x : y; });
+}
 
 /** Folds sixteen lanes into one by halves. */
 template <typename Fold>
