@@ -235,7 +235,7 @@ class Stages(unittest.TestCase):
         noisy, t = noisy.expand(len(ids), -1, -1, -1, -1), torch.full((len(ids),), 960)
         optimizer = torch.optim.Adam(taught.parameters(), 3e-3)
         losses = []
-        for _ in range(40):
+        for _ in range(80):
             taught.model(noisy, t, taught.model.text(ids, 0))
             loss = taught.heads.loss(torch.arange(len(ids)))
             optimizer.zero_grad()
