@@ -304,8 +304,8 @@ class Bench {
       context.setBenchmarkCuDNN(true);
       time("unet kernels, cudnn.benchmark" + of, run(kernels), flags_.calls);
       context.setBenchmarkCuDNN(false);
-      if (!device_.is_cpu()) captured(kernels, inputs, of);
       if (!device_.is_cpu()) {
+        captured(kernels, inputs, of);
         animatediff::cuda::TextKeys text;
         const animatediff::cuda::TextKeys::Use use(text);
         captured(kernels, inputs, ", text kept" + of);

@@ -100,19 +100,26 @@ struct Pair {
   }
 };
 
+/** A network, its recordings and a device that has recorded nothing. */
+struct Scene {
+  Pair pair;
+  Recordings recordings{made_up};
+  int queued = 0;
+  Recordings::Network network = on_device(pair.network, queued);
+
+  Scene() { device = {}; }
+};
+
 void expect_same(const char* what, const at::Tensor& actual, const at::Tensor& expected) {
   cases::expect_close(what, actual, expected, 2e-4);
 }
 
 void steps_and_prompts_agree() {
-  device = {};
-  Pair pair;
-  Recordings recordings(made_up);
-  int queued = 0;
-  const auto network = on_device(pair.network, queued);
+  Scene scene;
+  auto& [pair, recordings, queued, network] = scene;
   const auto step = [&](const char* what, const at::Tensor& text) {
     const Inputs inputs = inputs_for(text);
-    expect_same(what, recordings.call(inputs, kText, network), forward(pair.plain, inputs));
+    expect_same(what, scene.recordings.call(inputs, kText, scene.network), forward(scene.pair.plain, inputs));
   };
 
   const at::Tensor first = at::randn({2, 77, 32});
@@ -143,12 +150,9 @@ void steps_and_prompts_agree() {
 }
 
 void refusals_are_told() {
-  device = {};
+  Scene scene;
+  auto& [pair, recordings, queued, network] = scene;
   device.refuses = true;
-  Pair pair;
-  Recordings recordings(made_up);
-  int queued = 0;
-  const auto network = on_device(pair.network, queued);
   const at::Tensor text = at::randn({2, 77, 32});
   for (int step = 0; step < 4; ++step) {
     const Inputs inputs = inputs_for(step < 3 ? text : at::randn({2, 77, 32}));
@@ -160,11 +164,8 @@ void refusals_are_told() {
 }
 
 void few_shapes_are_kept() {
-  device = {};
-  Pair pair;
-  Recordings recordings(made_up);
-  int queued = 0;
-  const auto network = on_device(pair.network, queued);
+  Scene scene;
+  auto& [pair, recordings, queued, network] = scene;
   const at::Tensor text = at::randn({2, 77, 32});
   for (int64_t height = 8; height <= 40; height += 8) {
     for (int step = 0; step < 2; ++step) recordings.call(inputs_for(text, height), kText, network);
