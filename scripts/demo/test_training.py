@@ -22,7 +22,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from demo.config import RECIPES
+from demo.config import RECIPES, shortened
 from demo.drawing.camera import PAN, ZOOM
 from demo.drawing.captions import canonical_caption, random_caption
 from demo.drawing.dataset import Source, draw_all
@@ -277,6 +277,13 @@ class Stages(unittest.TestCase):
         self.assertEqual(rate(stage, 0, 0.0), 1 / stage.warmup)
         self.assertAlmostEqual(rate(stage, 50, 0.5), 0.51)
         self.assertAlmostEqual(rate(stage, 50, 1.1), 0.02)
+
+    def test_a_shortened_recipe_takes_that_share_of_the_steps_and_changes_nothing_else(self) -> None:
+        recipe = RECIPES["test"]
+        short = shortened(recipe, 0.5)
+        self.assertEqual((short.vae.steps, short.motion.steps, short.motion_lora.steps), (4, 3, 3))
+        self.assertEqual(replace(short.vae, steps=recipe.vae.steps), recipe.vae)
+        self.assertEqual(shortened(recipe, 1), recipe)
 
     def test_motion_trains_with_the_motion_loras_in_turn(self) -> None:
         run = self.run_all

@@ -15,7 +15,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from demo.config import RECIPES  # noqa: E402
+from demo.config import RECIPES, shortened  # noqa: E402
 from demo.export import export  # noqa: E402
 from demo.stages.lora import train_lora  # noqa: E402
 from demo.stages.motion import CAMERA_STARTS, train_motion, train_motion_lora  # noqa: E402
@@ -52,11 +52,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=1, help="that train together, each on its own batch")
     parser.add_argument("--cameras", help="of motion in turn, such as fixed,zoom-in,pan-left")
     parser.add_argument("--limit", type=int, default=0, help="stop every stage after that many steps")
+    parser.add_argument("--share", type=float, default=1.0, help="of every stage's steps are taken, such as 0.5")
     parser.add_argument("--seconds", type=float, default=0, help="train every stage for that long instead")
     parser.add_argument("--no-graphs", action="store_true", help="no CUDA graphs")
     options = parser.parse_args()
     if options.processes > 1 and options.device != "cpu":
         parser.error("--processes is for --device cpu.")
+    if not options.share > 0:
+        parser.error(f"--share is a number above 0, not {options.share}.")
     if options.cameras is not None:
         options.cameras = tuple(options.cameras.split(","))
         if strange := set(options.cameras) - {"fixed", *CAMERA_STARTS}:
@@ -74,7 +77,7 @@ def train_stages(options: argparse.Namespace) -> None:
     torch.set_flush_denormal(True)
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
-    recipe = RECIPES[options.recipe]
+    recipe = shortened(RECIPES[options.recipe], options.share)
     run = Run(
         recipe if options.cameras is None else replace(recipe, cameras=options.cameras),
         options.out,
