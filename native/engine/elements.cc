@@ -1,12 +1,15 @@
 #include "elements.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
+#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <string>
 
+#include "cpu/parallel.h"
 #include "dtype.h"
 #include "error.h"
 #include "kernels/kernels.h"
@@ -14,8 +17,11 @@
 namespace animatediff {
 namespace {
 
-// Elements that are read at once: with the float32 between two 16-bit types they stay in the second-level cache.
-constexpr int64_t kChunk = int64_t{64} << 10;
+// Elements that are read at once: with the float32 between two 16-bit types they stay in the second-level cache, and
+// LibTorch does not part their conversion among threads, whose waking would take longer: bench/NOTES.md.
+constexpr int64_t kChunk = at::internal::GRAIN_SIZE / 2;
+// What a thread reads at least.
+constexpr int64_t kChunksOfThread = 8;
 
 bool is_half(c10::ScalarType type) { return type == at::kHalf || type == at::kBFloat16; }
 
@@ -62,27 +68,31 @@ void read_elements(const ad_source& source, int64_t first, SourceFiles& files, c
                    const at::Tensor& target) {
   const auto type = scalar_type(source.dtype);
   const auto wanted = target.scalar_type();
-  const size_t width = c10::elementSize(type);
+  const auto width = static_cast<int64_t>(c10::elementSize(type));
   const at::Tensor flat = target.view(-1);
   const int64_t total = flat.numel();
   const int64_t most = std::min(kChunk, total);
   const bool casts = type != wanted;
-  const at::Tensor buffer = casts ? at::empty({most}, at::TensorOptions().dtype(type)) : at::Tensor();
   const bool wide = is_half(type) && is_half(wanted) && casts;
-  const at::Tensor between = wide ? at::empty({most}, at::TensorOptions().dtype(at::kFloat)) : at::Tensor();
-  for (int64_t done = 0; done < total; done += most) {
-    const int64_t count = std::min(most, total - done);
-    const at::Tensor to = flat.narrow(0, done, count);
-    const at::Tensor from = casts ? buffer.narrow(0, 0, count) : to;
-    files.read(source.file, source.offset + static_cast<uint64_t>(first + done) * width, from.mutable_data_ptr(),
-               static_cast<size_t>(count) * width);
-    if (!all_finite(from)) not_finite(source, parameter, "NaN or infinity");
-    if (!casts) continue;
-    cast(from, to, between);
-    if (!holds_all(wanted, type) && !all_finite(to)) {
-      not_finite(source, parameter, "A value beyond the range of the chosen dtype");
+  cpu::parallel_for(0, (total + kChunk - 1) / kChunk, kChunksOfThread, [&](int64_t begin, int64_t end) {
+    // Other threads do not know the mode of the one that calls.
+    const c10::InferenceMode mode;
+    const at::Tensor buffer = casts ? at::empty({most}, at::TensorOptions().dtype(type)) : at::Tensor();
+    const at::Tensor between = wide ? at::empty({most}, at::TensorOptions().dtype(at::kFloat)) : at::Tensor();
+    for (int64_t done = begin * kChunk; done < std::min(end * kChunk, total); done += kChunk) {
+      const int64_t count = std::min(kChunk, total - done);
+      const at::Tensor to = flat.narrow(0, done, count);
+      const at::Tensor from = casts ? buffer.narrow(0, 0, count) : to;
+      files.read(source.file, source.offset + static_cast<uint64_t>((first + done) * width), from.mutable_data_ptr(),
+                 static_cast<size_t>(count * width));
+      if (!all_finite(from)) not_finite(source, parameter, "NaN or infinity");
+      if (!casts) continue;
+      cast(from, to, between);
+      if (!holds_all(wanted, type) && !all_finite(to)) {
+        not_finite(source, parameter, "A value beyond the range of the chosen dtype");
+      }
     }
-  }
+  });
 }
 
 }  // namespace animatediff

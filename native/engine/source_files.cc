@@ -11,12 +11,23 @@
 #include "error.h"
 
 namespace animatediff {
+namespace {
+
+[[noreturn]] void ends_early(const std::string& file, int descriptor, uint64_t wanted) {
+  struct stat status{};
+  const uint64_t end = ::fstat(descriptor, &status) == 0 ? static_cast<uint64_t>(status.st_size) : 0;
+  throw EngineError(AD_FILE_CORRUPT, file + " ends at byte " + std::to_string(end) + ", " +
+                                         std::to_string(wanted - end) + " bytes too early. Download it again.");
+}
+
+}  // namespace
 
 SourceFiles::~SourceFiles() {
   for (const auto& [file, descriptor] : descriptors_) ::close(descriptor);
 }
 
 int SourceFiles::open(const std::string& file) {
+  const std::scoped_lock lock(opening_);
   const auto known = descriptors_.find(file);
   if (known != descriptors_.end()) return known->second;
   const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
@@ -52,8 +63,7 @@ void SourceFiles::read(const std::string& file, uint64_t offset, void* target, s
       throw EngineError(AD_FILE_CORRUPT, "Cannot read " + file + ": " + std::strerror(errno) + ".");
     }
     if (count == 0) {
-      throw EngineError(AD_FILE_CORRUPT, file + " ends at byte " + std::to_string(offset) + ", " +
-                                             std::to_string(bytes) + " bytes too early. Download it again.");
+      ends_early(file, descriptor, offset + bytes);
     }
     out += count;
     offset += static_cast<uint64_t>(count);

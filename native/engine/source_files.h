@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <string>
 
 namespace animatediff {
@@ -16,7 +17,7 @@ class SourceFiles {
   SourceFiles& operator=(const SourceFiles&) = delete;
   ~SourceFiles();
 
-  /** Reads exactly `bytes` at `offset`; AD_FILE_NOT_FOUND or AD_FILE_CORRUPT when they are not there. */
+  /** Reads exactly `bytes` at `offset`, from any thread; AD_FILE_NOT_FOUND or AD_FILE_CORRUPT when there are fewer. */
   void read(const std::string& file, uint64_t offset, void* target, size_t bytes);
 
   /** Which file it is, and in which state; AD_FILE_NOT_FOUND. Equal texts mean equal bytes. */
@@ -24,6 +25,7 @@ class SourceFiles {
 
  private:
   int open(const std::string& file);
+  std::mutex opening_;
   std::map<std::string, int> descriptors_;
   std::map<std::string, std::string> identities_;
 };

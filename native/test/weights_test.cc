@@ -80,8 +80,24 @@ void every_type_is_cast() {
 }
 
 void tensors_larger_than_the_buffer_are_whole() {
-  const at::Tensor values = (numbers(5'000'000) % 2048).to(at::kHalf);
-  EXPECT(read({write("large", values), {5'000'000}, {5'000'000}, AD_F16}).equal(values.to(at::kFloat)));
+  // A prime, so that no part is like another; as large as a float16 counts.
+  const at::Tensor values = (numbers(5'000'000) % 2039).to(at::kHalf);
+  const Case large{write("large", values), {5'000'000}, {5'000'000}, AD_F16};
+  EXPECT(read(large).equal(values.to(at::kFloat)));
+  EXPECT(read(large, at::kBFloat16).equal(values.to(at::kBFloat16)));
+  EXPECT(read(large, at::kHalf).equal(values));
+}
+
+// In whatever part, and on whatever thread reads it.
+void damage_of_large_tensors_is_refused() {
+  const at::Tensor values = numbers(2'000'000);
+  EXPECT_STATUS(read({write("short", values), {2'000'001}, {2'000'001}}), AD_FILE_CORRUPT);
+  EXPECT_STATUS(read({write("short", values), {4'000'000}, {4'000'000}}), AD_FILE_CORRUPT);
+  for (const int64_t place : {0, 1'200'000, 1'999'999}) {
+    const at::Tensor bad = values.clone();
+    bad[place] = std::numeric_limits<float>::infinity();
+    EXPECT_STATUS(read({write("bad", bad), {2'000'000}, {2'000'000}}), AD_WEIGHTS_NOT_FINITE);
+  }
 }
 
 void offsets_and_strides_are_followed() {
@@ -163,6 +179,7 @@ int main() {
   tensors_larger_than_the_buffer_are_whole();
   offsets_and_strides_are_followed();
   damage_is_refused();
+  damage_of_large_tensors_is_refused();
   positions_are_the_sinusoid_unless_the_file_differs();
   std::filesystem::remove_all(folder());
   return check::finish("weights");

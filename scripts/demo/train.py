@@ -52,7 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=1, help="that train together, each on its own batch")
     parser.add_argument("--cameras", help="of motion in turn, such as fixed,zoom-in,pan-left")
     parser.add_argument("--limit", type=int, default=0, help="stop every stage after that many steps")
-    parser.add_argument("--share", type=float, default=1.0, help="of every stage's steps are taken, such as 0.5")
+    parser.add_argument("--share", type=float, default=1.0, help="of every stage's steps that are taken")
     parser.add_argument("--seconds", type=float, default=0, help="train every stage for that long instead")
     parser.add_argument("--no-graphs", action="store_true", help="no CUDA graphs")
     options = parser.parse_args()
